@@ -1,0 +1,58 @@
+# Every command sets up what it needs first. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow check lint types imports format lock bench clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv and install the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("AlgoTrendy needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.11 or newer.") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## run the desk on the embedded default: no key, no server, no network
+	@$(BIN)/algotrendy run
+
+test: check ## lint, types, import rules, then the whole test suite
+	@$(BIN)/pytest -n auto
+
+test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
+	@$(BIN)/pytest -m slow -n auto
+
+check: lint types imports ## lint, types and import rules
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+imports: setup
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## let ruff format and fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## renew requirements.lock from pyproject.toml
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+
+bench: setup ## model calls, depth, wall time and tokens of a decision
+	@$(BIN)/python benchmarks/decision.py
+
+clean: ## remove .venv, caches and the default data folder
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy

@@ -1,0 +1,1 @@
+"""Where orders go: one port, the paper exchange behind it, real venues later."""

@@ -1,0 +1,146 @@
+"""Every error the desk raises on purpose, in one tree.
+
+    AlgoTrendyError
+    ├── ConfigurationError          settings, limits file, missing key
+    ├── InvalidInput                a value from outside that breaks a rule
+    │   ├── UnknownSymbol
+    │   └── InvalidOrder            breaks a venue filter before it is sent
+    ├── NotPermitted                the actor may not do this
+    ├── MarketDataError
+    │   ├── BadMarketFile           a history file, refused with the line
+    │   └── MarketDataUnavailable   no price, no bars, feed out of reach
+    ├── BrokerError
+    │   ├── OrderRefused            the venue said no: final
+    │   ├── AmbiguousOutcome        a write whose result is not known: never resend
+    │   └── BrokerUnavailable       a read that failed: unknown, not empty
+    ├── LedgerError
+    │   ├── IllegalTransition       an event the order's state does not allow
+    │   ├── IntentConflict          same intent id, other payload
+    │   └── FillConflict            same trade id, other fill
+    ├── ApprovalError               expired, drifted, already decided
+    ├── RunError                    not found, not resumable
+    └── ModelError
+        ├── ModelUnavailable        endpoint out of reach, refused or too slow
+        └── InvalidAnswer           an answer that breaks its schema after the repair
+
+Each says what happened, what was not done because of it, and what to do next.
+"""
+
+
+class AlgoTrendyError(Exception):
+    """Base of the tree.
+
+    Args:
+        what: what happened, with the offending value in it.
+        not_done: what the desk did not do because of it.
+        next_step: what the reader can do about it.
+    """
+
+    def __init__(self, what: str, *, not_done: str = "", next_step: str = "") -> None:
+        self.what = what
+        self.not_done = not_done
+        self.next_step = next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [self.what, self.not_done, self.next_step]
+        return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part)
+
+
+class ConfigurationError(AlgoTrendyError):
+    """Settings, limits or keys that cannot be used."""
+
+
+class InvalidInput(AlgoTrendyError):
+    """A value from outside that breaks a rule."""
+
+
+class UnknownSymbol(InvalidInput):
+    """A symbol the market does not list."""
+
+
+class InvalidOrder(InvalidInput):
+    """An order that breaks a venue filter before it is sent."""
+
+
+class NotPermitted(AlgoTrendyError):
+    """The actor may not do this."""
+
+
+class MarketDataError(AlgoTrendyError):
+    """Market data that is missing or wrong."""
+
+
+class BadMarketFile(MarketDataError):
+    """A history file that cannot be trusted.
+
+    Args:
+        path: the file.
+        line: 1-based line (or row for Parquet) of the first offence, 0 when it concerns the whole file.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        self.path, self.line, self.reason = path, line, reason
+        where = f"{path}, line {line}" if line else path
+        super().__init__(
+            f"{where}: {reason}",
+            not_done="The file was not loaded",
+            next_step="Mend or replace it; columns are ts,open,high,low,close,volume with ts in ms UTC",
+        )
+
+
+class MarketDataUnavailable(MarketDataError):
+    """No price or no bars for what was asked."""
+
+
+class BrokerError(AlgoTrendyError):
+    """What a venue's answer, or the lack of one, means."""
+
+
+class OrderRefused(BrokerError):
+    """The venue said no. Final for this order."""
+
+
+class AmbiguousOutcome(BrokerError):
+    """A write whose result is not known. The order may be live: never resend it."""
+
+
+class BrokerUnavailable(BrokerError):
+    """A read that failed. The answer is unknown, which is not the same as empty."""
+
+
+class LedgerError(AlgoTrendyError):
+    """The record would contradict itself."""
+
+
+class IllegalTransition(LedgerError):
+    """An event that the order's state does not allow."""
+
+
+class IntentConflict(LedgerError):
+    """The same intent id came with another payload."""
+
+
+class FillConflict(LedgerError):
+    """The same venue trade id came with another fill."""
+
+
+class ApprovalError(AlgoTrendyError):
+    """An approval that cannot be given or used."""
+
+
+class RunError(AlgoTrendyError):
+    """A run that does not exist or cannot go on."""
+
+
+class ModelError(AlgoTrendyError):
+    """A model that could not give a usable answer."""
+
+
+class ModelUnavailable(ModelError):
+    """The endpoint is out of reach, refuses, or takes too long."""
+
+
+class InvalidAnswer(ModelError):
+    """The answer breaks its schema, and so did the one repair."""
