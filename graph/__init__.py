@@ -1,0 +1,1 @@
+"""When each agent speaks: state machines, the runner, schedules."""

@@ -1,0 +1,1 @@
+"""Typed tools: what an agent may do, with whose permission."""

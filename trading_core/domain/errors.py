@@ -17,6 +17,7 @@
     │   ├── IllegalTransition       an event the order's state does not allow
     │   ├── IntentConflict          same intent id, other payload
     │   └── FillConflict            same trade id, other fill
+    ├── StoreUnavailable            the database is locked, full or gone
     ├── ApprovalError               expired, drifted, already decided
     ├── RunError                    not found, not resumable
     └── ModelError
@@ -124,6 +125,10 @@ class IntentConflict(LedgerError):
 
 class FillConflict(LedgerError):
     """The same venue trade id came with another fill."""
+
+
+class StoreUnavailable(AlgoTrendyError):
+    """The database could not be read or written. The transaction was rolled back."""
 
 
 class ApprovalError(AlgoTrendyError):

@@ -23,13 +23,13 @@ class Timeframe:
 
     code: str
 
-    length: timedelta = field(init=False, compare=False, repr=False)
-
     def __post_init__(self) -> None:
-        match = _TIMEFRAME.match(self.code)
-        if match is None:
+        if not _TIMEFRAME.match(self.code):
             raise InvalidInput(f"timeframe {self.code!r} is not of the form 1m, 15m, 1h, 1d or 1w")
-        object.__setattr__(self, "length", int(match[1]) * _UNIT[match[2]])
+
+    @property
+    def length(self) -> timedelta:
+        return int(self.code[:-1]) * _UNIT[self.code[-1]]
 
     @property
     def per_year(self) -> float:

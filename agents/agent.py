@@ -1,0 +1,260 @@
+"""Asking an agent: opening moves, one model call as a rule, one repair, and abstention when anything goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
+from langchain.agents.structured_output import ProviderStrategy, StructuredOutputError
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from pydantic import ValidationError
+
+from agents.answers import Answer, reasons_of
+from agents.grounding import cited, problems
+from agents.models.openai_compatible import explain
+from agents.spec import AgentSpec
+from tools.base import SymbolArguments
+from tools.context import Evidence, ToolContext
+from tools.registry import TOOLS
+from trading_core.domain.errors import InvalidAnswer, ModelError
+from trading_core.domain.intents import digest
+
+T = TypeVar("T", bound=Answer)
+
+_MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one answer cost."""
+
+    model_calls: int = 0
+    repairs: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(slots=True)
+class AgentContext(ToolContext):
+    """A tool context that also counts what the answer costs."""
+
+    usage: Usage = field(default_factory=Usage)
+    most_calls: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What came of asking an agent.
+
+    Attributes:
+        answer: None when it failed; an answer that abstains is still an answer.
+        abstained: whether it counts as "do not know", by its own word or by failure.
+        why: for failures, what went wrong, in the desk's words.
+        problems: numbers in the answer that its evidence does not hold; such an answer may inform but not trade.
+        reused: whether the answer was stored and no model was called.
+        seconds: wall time.
+    """
+
+    agent: str
+    subject: str
+    answer: T | None
+    abstained: bool
+    why: str
+    problems: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    cites: tuple[str, ...]
+    usage: Usage
+    model: str
+    prompt_hash: str
+    input_hash: str
+    reused: bool
+    seconds: float
+
+    @property
+    def may_trade(self) -> bool:
+        return self.answer is not None and not self.abstained and not self.problems
+
+
+class AnswerStore(Protocol):
+    """Answers by input hash: same facts, same prompt, same model, same answer, and the model is not called."""
+
+    async def get(self, key: str) -> dict[str, Any] | None: ...
+
+    async def put(self, key: str, agent: str, model: str, content: dict[str, Any]) -> None: ...
+
+
+class _Calls(AgentMiddleware[Any, AgentContext]):
+    """Counts and bounds model calls, and gives an invalid answer its one repair."""
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[AgentContext],
+        handler: Callable[[ModelRequest[AgentContext]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        context = request.runtime.context
+        try:
+            return await self._call(request, handler, context)
+        except StructuredOutputError as error:
+            if context.usage.repairs:
+                raise
+            context.usage.repairs += 1
+            told = HumanMessage(
+                f"That answer was not valid: {_first_line(error)}. "
+                "Answer once more with the JSON object alone, exactly in the schema."
+            )
+            shown = error.ai_message.model_copy(update={"content": error.ai_message.text[:2000] or "(empty)", "tool_calls": []})
+            return await self._call(request.override(messages=[*request.messages, shown, told]), handler, context)
+
+    async def _call(
+        self,
+        request: ModelRequest[AgentContext],
+        handler: Callable[[ModelRequest[AgentContext]], Awaitable[ModelResponse[Any]]],
+        context: AgentContext,
+    ) -> ModelResponse[Any]:
+        if context.usage.model_calls >= context.most_calls:
+            raise InvalidAnswer(f"the model was called {context.usage.model_calls} times and still gave no answer")
+        context.usage.model_calls += 1
+        try:
+            response = await handler(request)
+        except StructuredOutputError as error:
+            _count(context.usage, error.ai_message)
+            raise
+        for message in response.result:
+            if isinstance(message, AIMessage):
+                _count(context.usage, message)
+                context.usage.tool_calls += len(message.tool_calls)
+                if len(message.tool_calls) > _MOST_TOOL_CALLS:
+                    raise InvalidAnswer(f"the model asked for {len(message.tool_calls)} tool calls at once")
+        return response
+
+
+class Agent(Generic[T]):
+    """An agent spec bound to a model.
+
+    Args:
+        model_name: how the model is called in the record; part of the key under which answers are reused.
+    """
+
+    def __init__(self, spec: AgentSpec[T], model: BaseChatModel, model_name: str, store: AnswerStore | None = None) -> None:
+        self.spec, self.model_name, self._store = spec, model_name, store
+        self._graph = create_agent(
+            model,
+            [TOOLS[name].as_langchain() for name in spec.tools],
+            system_prompt=spec.prompt,
+            response_format=ProviderStrategy(spec.answer),
+            middleware=[_Calls()],
+            context_schema=AgentContext,
+            # A run's checkpoints hold decisions, not conversations; those are in the record.
+            checkpointer=False,
+            name=spec.name,
+        )
+
+    async def ask(self, subject: str, context: AgentContext) -> Outcome[T]:
+        """One answer about `subject` (a symbol, or empty for the whole run). Never raises for what a model does."""
+        started = time.perf_counter()
+        messages = await self._opening(subject, context)
+        key = self._key(messages, context)
+        stored = await self._store.get(key) if self._store else None
+        blank: Outcome[T] = Outcome(
+            self.spec.name,
+            subject,
+            None,
+            True,
+            "",
+            (),
+            (),
+            (),
+            context.usage,
+            self.model_name,
+            self.spec.prompt_hash,
+            key,
+            False,
+            0.0,
+        )
+        if stored is not None:
+            for row in stored["evidence"]:
+                context.keep(Evidence(row["id"], row["tool"], row["arguments"], row["result"]))
+            outcome = self._outcome(blank, self.spec.answer.model_validate(stored["answer"]), context)
+            return replace(outcome, reused=True, seconds=time.perf_counter() - started)
+        try:
+            async with asyncio.timeout(self.spec.timeout):
+                result = await self._graph.ainvoke({"messages": [*messages]}, context=context)
+            outcome = self._outcome(blank, result["structured_response"], context)
+        except Exception as error:  # whatever a model or its endpoint does ends in an abstention, never in a crash
+            outcome = replace(blank, why=str(_explained(error, self.spec.timeout)), evidence=tuple(context.evidence.values()))
+        else:
+            if self._store and outcome.answer is not None:
+                await self._store.put(key, self.spec.name, self.model_name, _storable(outcome))
+        return replace(outcome, seconds=time.perf_counter() - started)
+
+    def _outcome(self, blank: Outcome[T], answer: T, context: AgentContext) -> Outcome[T]:
+        texts = reasons_of(answer)
+        return replace(
+            blank,
+            answer=answer,
+            abstained=answer.abstained,
+            problems=tuple(problems(texts, context.evidence)),
+            evidence=tuple(context.evidence.values()),
+            cites=tuple(cited(texts)),
+        )
+
+    async def _opening(self, subject: str, context: AgentContext) -> list[AnyMessage]:
+        """The usual tool calls, made at once and laid into the conversation as if the model had asked for them."""
+        moves = []
+        for index, name in enumerate(self.spec.opening):
+            arguments = {"symbol": subject} if issubclass(TOOLS[name].arguments, SymbolArguments) else {}
+            moves.append((f"call_{index}", name, arguments))
+        evidence = await asyncio.gather(*(TOOLS[name].call(context, dict(arguments)) for _, name, arguments in moves))
+        about = f" about {subject}" if subject else ""
+        return [
+            HumanMessage(f"Decide{about} as of the facts below."),
+            AIMessage("", tool_calls=[{"id": id_, "name": name, "args": arguments} for id_, name, arguments in moves]),
+            *(
+                ToolMessage(item.as_text(), tool_call_id=id_, name=name)
+                for (id_, name, _), item in zip(moves, evidence, strict=True)
+            ),
+        ]
+
+    def _key(self, messages: list[AnyMessage], context: AgentContext) -> str:
+        shown = [message.content for message in messages]
+        return digest([self.spec.name, self.model_name, self.spec.prompt_hash, context.snapshot.content_hash, shown])
+
+
+def _storable(outcome: Outcome[Any]) -> dict[str, Any]:
+    evidence = [{"id": e.id, "tool": e.tool, "arguments": dict(e.arguments), "result": dict(e.result)} for e in outcome.evidence]
+    return {"answer": outcome.answer.model_dump(mode="json") if outcome.answer else None, "evidence": evidence}
+
+
+def _count(usage: Usage, message: AIMessage) -> None:
+    if message.usage_metadata:
+        usage.input_tokens += message.usage_metadata["input_tokens"]
+        usage.output_tokens += message.usage_metadata["output_tokens"]
+
+
+def _explained(error: Exception, timeout: float) -> ModelError:
+    if isinstance(error, ModelError):
+        return error
+    if isinstance(error, TimeoutError):
+        return ModelError(f"no answer within {timeout:g} s")
+    return explain(error)
+
+
+def _first_line(error: StructuredOutputError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ValidationError):
+            first = cause.errors(include_url=False, include_input=False)[0]
+            return f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"
+        if isinstance(cause, json.JSONDecodeError):
+            return f"it is no JSON ({cause.msg} at character {cause.pos})"
+        cause = cause.__cause__
+    return str(error).splitlines()[0][:200]

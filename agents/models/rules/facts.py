@@ -1,0 +1,66 @@
+"""What a conversation holds, for rules to read: tool results by tool name, each number with its evidence id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One tool result."""
+
+    tool: str
+    id: str
+    values: dict[str, Any]
+
+    @property
+    def available(self) -> bool:
+        return "error" not in self.values and self.values.get("available", True) is not False
+
+    def number(self, name: str) -> float | None:
+        value = self.values.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def say(self, label: str, name: str, unit: str = "") -> str:
+        """`label value [id]`, as a rationale states it."""
+        return f"{label} {shown(self.number(name))}{unit} [{self.id}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Every tool result of a conversation; the newest of each tool counts."""
+
+    by_tool: dict[str, Fact]
+
+    @classmethod
+    def read(cls, messages: Sequence[BaseMessage]) -> Facts:
+        names = {
+            call["id"]: call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls
+        }
+        found: dict[str, Fact] = {}
+        for message in messages:
+            if isinstance(message, ToolMessage) and isinstance(message.content, str):
+                tool = message.name or names.get(message.tool_call_id, "")
+                try:
+                    values = json.loads(message.content)
+                except json.JSONDecodeError:
+                    values = {"error": "unreadable"}
+                found[tool] = Fact(tool, str(values.pop("evidence", "")), values)
+        return cls(found)
+
+    def get(self, tool: str) -> Fact:
+        """The result of a tool; an unavailable one when it was never called."""
+        return self.by_tool.get(tool, Fact(tool, "", {"error": "not called"}))
+
+
+def shown(value: float | None) -> str:
+    """A number as a rationale writes it: thousands separated, at most six significant digits."""
+    if value is None:
+        return "unknown"
+    text = f"{value:,.6g}" if abs(value) < 1_000_000 else f"{value:,.0f}"
+    return text if "e" not in text else f"{value:.8f}".rstrip("0")

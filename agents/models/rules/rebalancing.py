@@ -1,0 +1,38 @@
+"""Naive risk parity (Maillard, Roncalli, Teïletche 2010): weights in inverse proportion to volatility, the same share invested."""
+
+from __future__ import annotations
+
+from agents.answers import RebalancePlan, TargetWeight
+from agents.models.rules.facts import Facts
+
+LEAST_CHANGE = 0.05  # of equity; below it fees outweigh the mending
+
+
+def decide(facts: Facts) -> RebalancePlan:
+    held, limits = facts.get("get_volatilities"), facts.get("get_limits")
+    rows = held.values.get("held", []) if held.available else []
+    if not rows or any(not row.get("volatility") or row.get("weight") is None for row in rows):
+        return RebalancePlan(abstain=True, targets=[], turnover=0.0, reason="A weight or a volatility is missing.")
+    invested = sum(row["weight"] for row in rows)
+    total = sum(1 / row["volatility"] for row in rows)
+    cap = float(limits.values.get("limits", {}).get("max_position", 1))
+    changes = []
+    for row in rows:
+        target = min(invested / row["volatility"] / total, cap)
+        if abs(target - row["weight"]) >= LEAST_CHANGE:
+            changes.append((row["symbol"], row["weight"], round(target, 4)))
+    if not changes:
+        return RebalancePlan(
+            abstain=False,
+            targets=[],
+            turnover=0.0,
+            reason="Every holding is near its equal-risk weight; changes would only cost fees.",
+        )
+    return RebalancePlan(
+        abstain=False,
+        targets=[TargetWeight(symbol=symbol, weight=target) for symbol, _, target in changes],
+        turnover=round(sum(abs(target - weight) for _, weight, target in changes) / 2, 4),
+        reason="Weights have drifted from equal risk: "
+        + ", ".join(f"{symbol} from {weight:.4g} [{held.id}]" for symbol, weight, _ in changes)
+        + ".",
+    )

@@ -1,0 +1,77 @@
+"""One per cent at risk as the ordinary size, half of it when conviction or the account is weak, correlated entries as one bet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.answers import RiskPlan, RiskVerdict
+from agents.models.rules.facts import Fact, Facts
+
+ORDINARY_RISK = 0.01  # of equity; the Turtles' unit, half of Elder's 2 % rule
+WEAK_CONVICTION = 0.5
+ONE_BET = 0.8  # correlation
+
+
+def decide(facts: Facts) -> RiskPlan:
+    proposals, portfolio, limits = (facts.get(name) for name in ("get_proposals", "get_portfolio", "get_limits"))
+    if not (proposals.available and portfolio.available and limits.available):
+        return RiskPlan(abstain=True, verdicts=[], reason="The proposals, the portfolio or the limits cannot be read.")
+    most = min(ORDINARY_RISK, _limit(limits, "risk_per_trade", ORDINARY_RISK))
+    drawdown, worst = portfolio.number("drawdown") or 0.0, _limit(limits, "drawdown", 0.1)
+    holdings = {row["symbol"] for row in portfolio.values.get("holdings", [])}
+    verdicts: list[RiskVerdict] = []
+    taken: dict[str, float] = {}
+    signals = proposals.values.get("signals", [])
+    for row in sorted(signals, key=lambda row: (row["action"] != "exit", -row.get("conviction", 0.0), row["symbol"])):
+        symbol = row["symbol"]
+        if row["action"] == "exit":
+            verdicts.append(_verdict(symbol, "take", 0.0, "An exit takes risk off."))
+        elif portfolio.values.get("trading_state") != "active":
+            verdicts.append(
+                _verdict(symbol, "veto", 0.0, f"No entries while the trading state is {portfolio.values.get('trading_state')}.")
+            )
+        elif drawdown > worst * 2 / 3:
+            verdicts.append(
+                _verdict(symbol, "veto", 0.0, f"{portfolio.say('Drawdown', 'drawdown')} is above two thirds of its limit.")
+            )
+        else:
+            weak = row.get("conviction", 0.0) < WEAK_CONVICTION or drawdown > worst / 3
+            bet = sum(
+                share
+                for other, share in {**dict.fromkeys(holdings, most / 2), **taken}.items()
+                if _correlation(facts.get("get_correlations"), symbol, other) > ONE_BET
+            )
+            size = min(most / 2 if weak else most, max(most - bet, 0.0))
+            if size < most / 4:
+                verdicts.append(_verdict(symbol, "veto", 0.0, "It moves with what is already held or taken: one bet is enough."))
+                continue
+            taken[symbol] = size
+            cut = "cut for weak conviction, drawdown or correlation" if size < most else "ordinary size"
+            verdicts.append(_verdict(symbol, "take", size, f"Taken at {cut}."))
+    leaving = {row["symbol"] for row in signals if row["action"] == "exit"}
+    for row in proposals.values.get("rebalancing", []):
+        if row["symbol"] in leaving or row["symbol"] in taken:
+            continue
+        verdicts.append(_verdict(row["symbol"], "take", 0.0, "Brings the holdings back to equal risk."))
+    return RiskPlan(
+        abstain=False, verdicts=verdicts, reason=f"{portfolio.say('Equity', 'equity')}, {portfolio.say('drawdown', 'drawdown')}."
+    )
+
+
+def _verdict(symbol: str, verdict: str, risk_fraction: float, reason: str) -> RiskVerdict:
+    return RiskVerdict.model_validate(
+        {"symbol": symbol, "verdict": verdict, "risk_fraction": round(risk_fraction, 6), "reason": reason}
+    )
+
+
+def _limit(limits: Fact, name: str, default: float) -> float:
+    value: Any = limits.values.get("limits", {}).get(name)
+    return float(value) if value is not None else default
+
+
+def _correlation(correlations: Fact, one: str, other: str) -> float:
+    """An unknown correlation counts as one bet: unknown is not zero."""
+    if one == other:
+        return 1.0
+    value = correlations.values.get("pairs", {}).get("~".join(sorted((one, other))))
+    return 1.0 if value is None else float(value)

@@ -1,0 +1,53 @@
+"""What makes an agent: its prompt, its tools, the answer it owes, and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Generic, Literal, TypeVar
+
+from agents.answers import Answer
+from trading_core.auth.permissions import Action, Principal
+from trading_core.domain.intents import digest
+
+T_co = TypeVar("T_co", bound=Answer, covariant=True)
+
+AgentName = Literal["market_analysis", "signal", "risk", "execution", "rebalancing"]
+
+
+@dataclass(frozen=True)
+class AgentSpec(Generic[T_co]):
+    """One agent.
+
+    Attributes:
+        answer: the schema of its answer.
+        opening: tools called before the first model call, so that one call is the normal case.
+        tools: what it may call to dig deeper, the opening ones included.
+        actions: what its principal may do; a tool that needs more is refused by the tool itself.
+        model_calls: most calls for one answer, the repair included.
+        timeout: seconds for one answer, everything included.
+    """
+
+    name: AgentName
+    answer: type[T_co]
+    opening: tuple[str, ...]
+    tools: tuple[str, ...]
+    actions: frozenset[Action]
+    model_calls: int = 4
+    timeout: float = 120.0
+
+    @cached_property
+    def prompt(self) -> str:
+        """The system prompt: what all agents share, then its own part."""
+        folder = resources.files("agents") / "prompts"
+        shared, own = ((folder / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("shared", self.name))
+        return f"{own}\n\n{shared}"
+
+    @cached_property
+    def prompt_hash(self) -> str:
+        """Over everything the model is told before the facts: prompt, tools, answer schema."""
+        return digest([self.prompt, self.tools, self.answer.model_json_schema()])
+
+    def principal(self, account_id: str) -> Principal:
+        return Principal(f"agent:{self.name}", self.actions, frozenset({account_id}))

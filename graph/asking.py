@@ -1,0 +1,119 @@
+"""Asking an agent inside a run: once, with its own principal, and written down before the graph goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agents.agent import Agent, AgentContext, Outcome
+from agents.answers import Answer
+from agents.spec import AgentName
+from graph.events import EventKind, Listener, RunEvent
+from tools.computed import Computed
+from tools.context import Facts, RunRecord
+from trading_core.domain.clock import Clock
+from trading_core.domain.market import MarketFeed
+from trading_core.domain.snapshot import Snapshot
+from trading_core.execution.desk import Desk
+from trading_core.persistence.records import DecisionRecord, EvidenceRecord
+from trading_core.persistence.records import Outcome as Came
+from trading_core.persistence.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the graph needs of an outcome. `may_trade`: it was answered, did not abstain, and its numbers hold."""
+
+    answer: Answer | None
+    may_trade: bool
+    cites: tuple[str, ...]
+
+
+class Asker:
+    """The agents of one desk."""
+
+    def __init__(
+        self,
+        *,
+        agents: Mapping[AgentName, Agent[Answer]],
+        desk: Desk,
+        database: Database,
+        feed: MarketFeed,
+        clock: Clock,
+        record: RunRecord,
+        listener: Listener,
+    ) -> None:
+        self._agents, self._desk, self._database, self._feed = agents, desk, database, feed
+        self._clock, self._record, self._listener = clock, record, listener
+        self._computed: tuple[str, Computed] | None = None
+
+    def tell(self, kind: EventKind, run_id: str, **data: Any) -> None:
+        self._listener(RunEvent(kind, run_id, self._clock.now(), data))
+
+    async def ask(
+        self, name: AgentName, subject: str, run_id: str, snapshot: Snapshot, upstream: Mapping[str, Facts] | None = None
+    ) -> Decided:
+        """An agent's decision in this run. One that is on record is not asked for again."""
+        agent = self._agents[name]
+        async with self._database.reading() as uow:
+            kept = await uow.decisions.get(run_id, name, subject)
+        if kept is not None:
+            answer = agent.spec.answer.model_validate(kept.answer) if kept.answer is not None else None
+            may_trade = answer is not None and kept.outcome is Came.ANSWERED and kept.grounded
+            return Decided(answer, may_trade, kept.evidence)
+        self.tell("agent_started", run_id, agent=name, subject=subject)
+        context = AgentContext(
+            principal=agent.spec.principal(self._desk.account_id),
+            run_id=run_id,
+            snapshot=snapshot,
+            feed=self._feed,
+            limits=self._desk.limits,
+            record=self._record,
+            computed=self.computed(snapshot),
+            upstream=upstream or {},
+            most_calls=agent.spec.model_calls,
+        )
+        outcome = await agent.ask(subject, context)
+        await self._keep(run_id, outcome)
+        self.tell("agent_answered", run_id, outcome=outcome)
+        return Decided(outcome.answer, outcome.may_trade, outcome.cites)
+
+    def computed(self, snapshot: Snapshot) -> Computed:
+        """Numbers over the snapshot's bars, kept for the snapshot at hand."""
+        if self._computed is None or self._computed[0] != snapshot.content_hash:
+            self._computed = (snapshot.content_hash, Computed(snapshot))
+        return self._computed[1]
+
+    async def _keep(self, run_id: str, outcome: Outcome[Answer]) -> None:
+        now: datetime = self._clock.now()
+        usage = outcome.usage
+        decision = DecisionRecord(
+            run_id=run_id,
+            agent=outcome.agent,
+            subject=outcome.subject,
+            outcome=Came.ABSTAINED if outcome.abstained else Came.ANSWERED,
+            created_at=now,
+            reused=outcome.reused,
+            answer=outcome.answer.model_dump(mode="json") if outcome.answer else None,
+            reason=outcome.why,
+            grounded=outcome.answer is not None and not outcome.problems,
+            problems=outcome.problems,
+            evidence=outcome.cites,
+            model=outcome.model,
+            prompt_hash=outcome.prompt_hash,
+            input_hash=outcome.input_hash,
+            model_calls=usage.model_calls,
+            repairs=usage.repairs,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            seconds=outcome.seconds,
+        )
+        evidence = [
+            EvidenceRecord(run_id, e.id, outcome.agent, outcome.subject, e.tool, e.arguments, dict(e.result), now)
+            for e in outcome.evidence
+        ]
+        async with self._database.transaction() as uow:
+            await uow.evidence.put_many(evidence)
+            await uow.decisions.put(decision)

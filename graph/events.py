@@ -1,0 +1,42 @@
+"""What a run tells while it works. Consoles show it; nothing depends on anybody listening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+EventKind = Literal[
+    "run_started",
+    "snapshot_taken",
+    "agent_started",
+    "agent_answered",
+    "gate_decided",
+    "approval_needed",
+    "order_sent",
+    "order_denied",
+    "order_cancelled",
+    "fill_booked",
+    "state_changed",
+    "run_waiting",
+    "run_done",
+    "run_failed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """One step of a run. `data` holds domain objects of the kind the name says."""
+
+    kind: EventKind
+    run_id: str
+    at: datetime
+    data: Mapping[str, Any]
+
+
+Listener = Callable[[RunEvent], None]
+
+
+def ignore(_: RunEvent) -> None:
+    """Nobody listens."""

@@ -1,0 +1,180 @@
+"""Fixing what a run may know: taken once, hashed, kept, and rebuilt the same on resume."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+
+from data_channels.base import Channel
+from trading_core.domain.clock import iso
+from trading_core.domain.errors import RunError, UnknownSymbol
+from trading_core.domain.intents import digest
+from trading_core.domain.market import Bar, ChannelReport, MarketFeed, Ticker, Timeframe
+from trading_core.domain.money import plain
+from trading_core.domain.orders import Order
+from trading_core.domain.portfolio import Portfolio
+from trading_core.domain.snapshot import Snapshot
+from trading_core.execution.desk import Desk
+from trading_core.risk.state import fraction_lost
+
+WINDOW = 300  # bars an agent's indicators stand on; EMA 200 needs its run-up
+LEAST_BARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The kept form. Bars are kept as a digest: they are read again from the feed, and must give the same one."""
+
+    as_of: datetime
+    timeframe: str
+    symbols: tuple[str, ...]
+    tickers: Mapping[str, Ticker]
+    bars: Mapping[str, str]
+    channels: Mapping[str, ChannelReport]
+    portfolio: Portfolio
+    open_orders: tuple[Order, ...]
+    state: str
+    drawdown: Decimal
+    limits: Mapping[str, str]
+
+
+_CONTENT = TypeAdapter(_Content)
+
+
+class Snapshots:
+    """Takes and rebuilds snapshots of one desk, and keeps those of the process at hand."""
+
+    def __init__(
+        self, *, desk: Desk, feed: MarketFeed, channels: Sequence[Channel], timeframe: Timeframe, symbols: tuple[str, ...]
+    ) -> None:
+        self._desk, self._feed, self._channels = desk, feed, channels
+        self._timeframe, self._symbols = timeframe, symbols
+        self._at_hand: dict[str, Snapshot] = {}
+
+    async def take(self, as_of: datetime) -> tuple[Snapshot, dict[str, object]]:
+        """The snapshot of this instant, and its content to be kept under its hash."""
+        view = await self._desk.account()
+        tickers, bars = await self._prices(as_of), await self._bars(as_of)
+        prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
+        equity = view.portfolio.equity(prices)
+        content = _Content(
+            as_of=as_of,
+            timeframe=str(self._timeframe),
+            symbols=self._symbols,
+            tickers=tickers,
+            bars={symbol: _digest(rows) for symbol, rows in bars.items()},
+            channels=await self._readings(as_of),
+            portfolio=view.portfolio,
+            open_orders=view.live_orders,
+            state=view.risk.trading_state.value,
+            drawdown=fraction_lost(view.risk.peak_equity, equity),
+            limits=self._limits(),
+        )
+        snapshot = self._build(content, bars)
+        return snapshot, _CONTENT.dump_python(content, mode="json")
+
+    async def restore(self, content_hash: str, content: Mapping[str, object] | None) -> Snapshot:
+        """A kept snapshot, its bars read again.
+
+        Raises:
+            RunError: the feed no longer tells the same, so the run cannot go on with what it knew.
+        """
+        if content is None:
+            raise RunError(f"snapshot {content_hash[:12]!r} is not on record", next_step="Start a new run")
+        kept = _CONTENT.validate_python(content)
+        snapshot = self._build(kept, await self._bars(kept.as_of))
+        if snapshot.content_hash != content_hash:
+            raise RunError(
+                f"the market data as of {iso(kept.as_of)} is no longer what the run saw",
+                not_done="The run was not resumed",
+                next_step="Start a new run, or give the same market data",
+            )
+        return snapshot
+
+    def at_hand(self, content_hash: str) -> Snapshot | None:
+        """The snapshot this process took or rebuilt last, if it is that one."""
+        return self._at_hand.get(content_hash)
+
+    def _build(self, content: _Content, bars: Mapping[str, tuple[Bar, ...]]) -> Snapshot:
+        digests = {symbol: _digest(rows) for symbol, rows in bars.items()}
+        hashed = {**_CONTENT.dump_python(content, mode="json"), "bars": digests}
+        del hashed["as_of"]
+        snapshot = Snapshot(
+            as_of=content.as_of,
+            timeframe=self._timeframe,
+            symbols=content.symbols,
+            instruments=self._desk.instruments,
+            tickers=content.tickers,
+            bars=bars,
+            channels=content.channels,
+            portfolio=content.portfolio,
+            open_orders=content.open_orders,
+            state=content.state,
+            drawdown=content.drawdown,
+            limits=content.limits,
+            content_hash=digest(hashed),
+        )
+        self._at_hand = {snapshot.content_hash: snapshot}  # one run at a time reads it; older ones are on record
+        return snapshot
+
+    async def _prices(self, as_of: datetime) -> dict[str, Ticker]:
+        held = (await self._desk.account()).portfolio.held()
+        names = list(dict.fromkeys((*self._symbols, *held)))
+        found = await asyncio.gather(*(self._feed.ticker(name, as_of=as_of) for name in names))
+        return {name: ticker for name, ticker in zip(names, found, strict=True) if ticker is not None}
+
+    async def _bars(self, as_of: datetime) -> dict[str, tuple[Bar, ...]]:
+        found = await asyncio.gather(
+            *(self._feed.bars(symbol, self._timeframe, as_of=as_of, limit=WINDOW) for symbol in self._symbols)
+        )
+        return {symbol: tuple(rows) for symbol, rows in zip(self._symbols, found, strict=True)}
+
+    async def _readings(self, as_of: datetime) -> dict[str, ChannelReport]:
+        asked = [(channel, symbol) for channel in self._channels for symbol in self._symbols]
+        reports = await asyncio.gather(*(channel.report(symbol, as_of=as_of) for channel, symbol in asked))
+        return {f"{channel.kind}:{symbol}": report for (channel, symbol), report in zip(asked, reports, strict=True)}
+
+    def _limits(self) -> dict[str, str]:
+        """Those that an agent's choice can run into."""
+        limits = self._desk.limits
+        names = ("risk_per_trade", "max_position", "max_exposure", "max_correlated_exposure", "max_positions", "cash_reserve")
+        return {name: plain(Decimal(getattr(limits, name))) for name in (*names, "daily_loss", "drawdown")}
+
+    def tradable(self, snapshot: Snapshot) -> list[str]:
+        """Symbols with enough bars, the last of them fresh, and a price: the others have nothing to look at yet."""
+        oldest = snapshot.as_of - 3 * self._timeframe.length - timedelta(seconds=1)
+        return [
+            symbol
+            for symbol in snapshot.symbols
+            if symbol in snapshot.tickers
+            and len(snapshot.bars.get(symbol, ())) >= LEAST_BARS
+            and snapshot.bars[symbol][-1].opened_at >= oldest
+        ]
+
+
+def known_instrument(symbols: Sequence[str], listed: Mapping[str, object]) -> None:
+    """Refuse symbols that the market does not list.
+
+    Raises:
+        UnknownSymbol: naming what there is.
+    """
+    for symbol in symbols:
+        if symbol not in listed:
+            raise UnknownSymbol(
+                f"the market lists no {symbol!r}",
+                not_done="Nothing was run",
+                next_step=f"Known: {', '.join(sorted(listed)[:20])}",
+            )
+
+
+def _digest(bars: Sequence[Bar]) -> str:
+    rows = hashlib.sha256()
+    for bar in bars:
+        rows.update(f"{iso(bar.opened_at)},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}\n".encode())
+    return rows.hexdigest()

@@ -1,0 +1,79 @@
+"""What the agents decided, and the tool results they decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from trading_core.domain.errors import LedgerError
+from trading_core.persistence.records import DecisionRecord, EvidenceRecord
+from trading_core.persistence.repositories.base import Repository, columns
+from trading_core.persistence.tables import decisions, evidence
+
+
+class DecisionsRepository(Repository):
+    async def put(self, record: DecisionRecord) -> None:
+        """Write a decision; the same agent on the same subject in the same run replaces its earlier one."""
+        await self.put_many([record])
+
+    async def put_many(self, records: Sequence[DecisionRecord]) -> None:
+        """`put` for several at once."""
+        await self._put(decisions, [columns(record) for record in records])
+
+    async def get(self, run_id: str, agent: str, subject: str) -> DecisionRecord | None:
+        row = await self._one(
+            select(decisions).where(decisions.c.run_id == run_id, decisions.c.agent == agent, decisions.c.subject == subject)
+        )
+        return None if row is None else DecisionRecord(**row)
+
+    async def of_run(self, run_id: str) -> tuple[DecisionRecord, ...]:
+        """Oldest first; those of one instant by agent and subject."""
+        order = (decisions.c.created_at, decisions.c.agent, decisions.c.subject)
+        rows = await self._all(select(decisions).where(decisions.c.run_id == run_id).order_by(*order))
+        return tuple(DecisionRecord(**row) for row in rows)
+
+    async def of_input(self, input_hash: str) -> tuple[DecisionRecord, ...]:
+        """Every decision made on the same input, oldest first."""
+        order = (decisions.c.created_at, decisions.c.run_id, decisions.c.agent, decisions.c.subject)
+        rows = await self._all(select(decisions).where(decisions.c.input_hash == input_hash).order_by(*order))
+        return tuple(DecisionRecord(**row) for row in rows)
+
+
+class EvidenceRepository(Repository):
+    async def put_many(self, records: Sequence[EvidenceRecord]) -> None:
+        """Write tool results. Those already on record are left as they are.
+
+        Raises:
+            LedgerError: an id of the run is on record with another content. A cited number must not change afterwards.
+        """
+        if not records:
+            return
+        insert = self._insert(evidence).on_conflict_do_nothing(index_elements=[evidence.c.run_id, evidence.c.id])
+        new = await self._connection.execute(insert.returning(evidence.c.id), [columns(record) for record in records])
+        if len(new.all()) == len(records):
+            return
+        for record in records:
+            await self._compare(record)
+
+    async def of_run(self, run_id: str) -> tuple[EvidenceRecord, ...]:
+        """Oldest first; those of one instant by agent, subject and id."""
+        order = (evidence.c.created_at, evidence.c.agent, evidence.c.subject, evidence.c.id)
+        rows = await self._all(select(evidence).where(evidence.c.run_id == run_id).order_by(*order))
+        return tuple(EvidenceRecord(**row) for row in rows)
+
+    async def _compare(self, record: EvidenceRecord) -> None:
+        row = await self._one(select(evidence).where(evidence.c.run_id == record.run_id, evidence.c.id == record.id))
+        known = EvidenceRecord(**row) if row is not None else None
+        # Two agents may read the same fact, and a resumed run reads its own again: what was read must agree, not who and when.
+        if known is None or _read(known) != _read(record):
+            raise LedgerError(
+                f"evidence {record.id!r} of run {record.run_id!r} is on record with another content",
+                not_done="It was not written",
+                next_step="Give a new tool result a new id",
+            )
+
+
+def _read(record: EvidenceRecord) -> tuple[object, ...]:
+    written = columns(record)
+    return tuple(written[name] for name in ("run_id", "id", "tool", "arguments", "result"))

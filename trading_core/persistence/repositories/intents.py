@@ -1,0 +1,117 @@
+"""What was wanted, and what the gate said to it."""
+
+from __future__ import annotations
+
+from sqlalchemy import RowMapping, func, select
+
+from trading_core.domain.errors import IntentConflict
+from trading_core.domain.intents import ApprovalState, Check, RiskDecision, TradeIntent, Verdict
+from trading_core.domain.money import ZERO
+from trading_core.domain.orders import Side
+from trading_core.persistence.records import RunState
+from trading_core.persistence.repositories.base import Repository, columns, without
+from trading_core.persistence.tables import approvals, intents, orders, risk_decisions, runs
+
+
+class IntentsRepository(Repository):
+    async def add(self, intent: TradeIntent) -> bool:
+        """Write an intent. False when the same one is already there.
+
+        Raises:
+            IntentConflict: the id is on record with another content.
+        """
+        content_hash = intent.content_hash
+        if await self._add(intents, columns(intent) | {"content_hash": content_hash}, intents.c.intent_id):
+            return True
+        known = await self._one(select(intents.c.content_hash).where(intents.c.intent_id == intent.intent_id))
+        if known is None or known["content_hash"] != content_hash:
+            raise IntentConflict(
+                f"intent {intent.intent_id!r} is on record with another content",
+                not_done="It was not written and nothing was sent",
+                next_step="Use a new run or leg for a new intent",
+            )
+        return False
+
+    async def get(self, intent_id: str) -> TradeIntent | None:
+        row = await self._one(select(intents).where(intents.c.intent_id == intent_id))
+        return None if row is None else TradeIntent(**without(row, "content_hash"))
+
+    async def of_run(self, run_id: str) -> tuple[TradeIntent, ...]:
+        """Oldest first; those of one instant by id."""
+        query = select(intents).where(intents.c.run_id == run_id).order_by(intents.c.created_at, intents.c.intent_id)
+        return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
+
+    async def add_decision(self, decision: RiskDecision) -> None:
+        """Append what the gate said; the intent must be on record."""
+        said = select(func.coalesce(func.max(risk_decisions.c.sequence), 0) + 1)
+        await self._connection.execute(
+            risk_decisions.insert().values(
+                intent_id=decision.intent_id,
+                sequence=said.where(risk_decisions.c.intent_id == decision.intent_id).scalar_subquery(),
+                verdict=decision.verdict,
+                checks=[columns(check) for check in decision.checks],
+                decided_at=decision.decided_at,
+            )
+        )
+
+    async def decisions_of(self, intent_id: str) -> tuple[RiskDecision, ...]:
+        """Every answer of the gate to one intent, oldest first."""
+        query = select(risk_decisions).where(risk_decisions.c.intent_id == intent_id).order_by(risk_decisions.c.sequence)
+        return tuple(_decision(row) for row in await self._all(query))
+
+    async def decisions_of_run(self, run_id: str) -> tuple[RiskDecision, ...]:
+        """The gate's answers to every intent of a run, oldest first within an intent."""
+        query = select(risk_decisions).join(intents).where(intents.c.run_id == run_id)
+        rows = await self._all(query.order_by(risk_decisions.c.intent_id, risk_decisions.c.sequence))
+        return tuple(_decision(row) for row in rows)
+
+    async def waiting(self, account_id: str) -> tuple[TradeIntent, ...]:
+        """Intents of unfinished runs that the gate let pass, or that an operator may still approve, and that are not sent yet.
+
+        They keep their reservation until they are sent, refused, or their run ends.
+        """
+        refused = select(risk_decisions.c.intent_id).where(
+            risk_decisions.c.intent_id == intents.c.intent_id, risk_decisions.c.verdict == Verdict.DENIED
+        )
+        turned_down = select(approvals.c.intent_id).where(
+            approvals.c.intent_id == intents.c.intent_id,
+            approvals.c.state.in_((ApprovalState.REJECTED, ApprovalState.EXPIRED)),
+        )
+        sent = select(orders.c.intent_id).where(orders.c.intent_id == intents.c.intent_id)
+        query = (
+            select(intents)
+            .join(runs, runs.c.id == intents.c.run_id)
+            .where(
+                runs.c.account_id == account_id,
+                runs.c.state.in_((RunState.RUNNING, RunState.WAITING)),
+                ~refused.exists(),
+                ~turned_down.exists(),
+                ~sent.exists(),
+            )
+            .order_by(intents.c.created_at, intents.c.intent_id)
+        )
+        return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
+
+    async def last_entry(self, account_id: str, symbol: str) -> TradeIntent | None:
+        """The newest buy of a symbol that was filled at least in part: its stop is what protects the holding."""
+        query = (
+            select(intents)
+            .join(orders, orders.c.intent_id == intents.c.intent_id)
+            .where(
+                orders.c.account_id == account_id, orders.c.symbol == symbol, orders.c.side == Side.BUY, orders.c.filled != ZERO
+            )
+            .order_by(orders.c.created_at.desc())
+            .limit(1)
+        )
+        row = await self._one(query)
+        return None if row is None else TradeIntent(**without(row, "content_hash"))
+
+    async def count(self, run_id: str, symbol: str, proposer: str) -> int:
+        """How many intents of a run one proposer has made for a symbol."""
+        query = select(func.count()).where(intents.c.run_id == run_id, intents.c.symbol == symbol, intents.c.proposer == proposer)
+        return int((await self._connection.execute(query)).scalar_one())
+
+
+def _decision(row: RowMapping) -> RiskDecision:
+    checks = tuple(Check(**check) for check in row["checks"])
+    return RiskDecision(row["intent_id"], row["verdict"], checks, row["decided_at"])

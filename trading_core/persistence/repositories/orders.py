@@ -1,0 +1,114 @@
+"""Orders, and every step they took."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, func, select, update
+
+from trading_core.domain.errors import LedgerError
+from trading_core.domain.orders import FINAL_STATES, Order, OrderEvent, OrderRequest, OrderState, next_state
+from trading_core.persistence.records import OrderEventRecord
+from trading_core.persistence.repositories.base import Repository, columns, without
+from trading_core.persistence.tables import intents, order_events, orders
+
+# A query by list of live states uses the index on (account_id, state); "not in the final states" would not.
+_LIVE = tuple(state for state in OrderState if state not in FINAL_STATES)
+_REQUEST = ("client_order_id", "symbol", "side", "type", "quantity", "limit_price", "stop_price", "time_in_force", "reduce_only")
+
+
+class OrdersRepository(Repository):
+    async def add(self, order: Order) -> None:
+        """Write an order, before it is sent.
+
+        Raises:
+            LedgerError: the client order id is on record. It may have been sent: it must not be sent again.
+        """
+        if not await self._add(orders, _row(order), orders.c.client_order_id):
+            raise LedgerError(
+                f"order {order.client_order_id!r} is already on record",
+                not_done="It was not written again and must not be sent again",
+                next_step="Ask the venue what became of it",
+            )
+
+    async def update(self, order: Order, event: OrderEvent, detail: str = "") -> None:
+        """Write what became of an order, and the event that led there.
+
+        Raises:
+            LedgerError: the order is not on record, or `event` does not lead from the state on record to `order`'s: it moved
+                since `order` was read.
+        """
+        key = order.client_order_id
+        last = select(func.max(order_events.c.sequence)).where(order_events.c.client_order_id == key).scalar_subquery()
+        query = select(orders.c.state, orders.c.filled, last.label("last")).where(orders.c.client_order_id == key)
+        known = await self._one(query.with_for_update(of=orders))
+        if known is None:
+            raise LedgerError(f"order {key!r} is not on record", not_done="Nothing was written", next_step="Add it first")
+        if next_state(known["state"], event) is not order.state or order.filled < known["filled"]:
+            raise LedgerError(
+                f"order {key!r} stands at {known['state'].value}, from where {event.value} does not lead to {order.state.value}"
+                f" with {order.filled} filled",
+                not_done="Nothing was written",
+                next_step="Read the order again and apply the event to what it now is",
+            )
+        await self._connection.execute(update(orders).where(orders.c.client_order_id == key).values(_row(order)))
+        step = OrderEventRecord(key, (known["last"] or 0) + 1, event, order.state, order.updated_at or order.created_at, detail)
+        await self._write(order_events.insert(), columns(step))
+
+    async def get(self, client_order_id: str) -> Order | None:
+        row = await self._one(select(orders).where(orders.c.client_order_id == client_order_id))
+        return None if row is None else _order(row)
+
+    async def live(self, account_id: str) -> tuple[Order, ...]:
+        """Every order that may still trade, unknown ones included."""
+        return await self._where(orders.c.account_id == account_id, orders.c.state.in_(_LIVE))
+
+    async def all(self, account_id: str) -> tuple[Order, ...]:
+        return await self._where(orders.c.account_id == account_id)
+
+    async def recent(self, account_id: str, since: datetime) -> tuple[Order, ...]:
+        """Orders created at or after `since`."""
+        return await self._where(orders.c.account_id == account_id, orders.c.created_at >= since)
+
+    async def recent_with_proposer(self, account_id: str, since: datetime) -> tuple[tuple[Order, str], ...]:
+        """Orders created at or after `since`, each with who proposed it."""
+        query = (
+            select(orders, intents.c.proposer)
+            .join(intents, intents.c.intent_id == orders.c.intent_id)
+            .where(orders.c.account_id == account_id, orders.c.created_at >= since)
+            .order_by(orders.c.created_at, orders.c.client_order_id)
+        )
+        return tuple((_order(without(row, "proposer")), row["proposer"]) for row in await self._all(query))
+
+    async def of_run(self, run_id: str) -> tuple[Order, ...]:
+        return await self._where(orders.c.run_id == run_id)
+
+    async def of_intent(self, intent_id: str) -> tuple[Order, ...]:
+        return await self._where(orders.c.intent_id == intent_id)
+
+    async def events(self, client_order_id: str) -> tuple[OrderEventRecord, ...]:
+        """Every step of one order, oldest first."""
+        query = select(order_events).where(order_events.c.client_order_id == client_order_id)
+        return tuple(OrderEventRecord(**row) for row in await self._all(query.order_by(order_events.c.sequence)))
+
+    async def events_of_run(self, run_id: str) -> tuple[OrderEventRecord, ...]:
+        """Every step of the run's orders, oldest first within an order."""
+        query = select(order_events).join(orders).where(orders.c.run_id == run_id)
+        rows = await self._all(query.order_by(order_events.c.client_order_id, order_events.c.sequence))
+        return tuple(OrderEventRecord(**row) for row in rows)
+
+    async def _where(self, *conditions: ColumnElement[bool]) -> tuple[Order, ...]:
+        """Oldest first; those of one instant by id."""
+        query = select(orders).where(*conditions).order_by(orders.c.created_at, orders.c.client_order_id)
+        return tuple(_order(row) for row in await self._all(query))
+
+
+def _row(order: Order) -> dict[str, object]:
+    row = columns(order)
+    return columns(row.pop("request")) | row
+
+
+def _order(row: RowMapping | dict[str, Any]) -> Order:
+    request = OrderRequest(**{name: row[name] for name in _REQUEST})
+    return Order(request, **{name: value for name, value in row.items() if name not in _REQUEST})

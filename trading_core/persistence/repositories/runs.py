@@ -1,0 +1,128 @@
+"""Sessions, runs and the snapshots that runs decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+
+from trading_core.domain.errors import RunError
+from trading_core.persistence.records import RunRecord, RunState, RunTrail, SessionRecord, SnapshotRecord
+from trading_core.persistence.repositories.base import Repository, columns, without
+from trading_core.persistence.repositories.trails import read_trail
+from trading_core.persistence.tables import runs, sessions, snapshots
+
+_ENDED = frozenset({RunState.DONE, RunState.FAILED})
+
+
+class SessionsRepository(Repository):
+    async def add(self, record: SessionRecord) -> None:
+        await self._write(sessions.insert(), columns(record))
+
+    async def get(self, session_id: str) -> SessionRecord | None:
+        row = await self._one(select(sessions).where(sessions.c.id == session_id))
+        return None if row is None else SessionRecord(**row)
+
+
+class SnapshotsRepository(Repository):
+    async def put(self, snapshot_hash: str, as_of: datetime, content: Mapping[str, object]) -> None:
+        """Keep a snapshot under its hash; one already there is the same by construction."""
+        await self._add(snapshots, {"hash": snapshot_hash, "as_of": as_of, "content": content}, snapshots.c.hash)
+
+    async def get(self, snapshot_hash: str) -> SnapshotRecord | None:
+        row = await self._one(select(snapshots).where(snapshots.c.hash == snapshot_hash))
+        return None if row is None else SnapshotRecord(**row)
+
+
+class RunsRepository(Repository):
+    async def start(self, record: RunRecord) -> RunRecord:
+        """Write a run before it does anything. Asked again with the same payload, the run as it now stands.
+
+        Raises:
+            RunError: the id belongs to a run of another session, account, kind or instant.
+        """
+        if await self._add(runs, columns(record), runs.c.id):
+            return record
+        known = await self._known(record.id)
+        if _payload(known) != _payload(record):
+            raise RunError(
+                f"run {record.id!r} is on record with another payload",
+                not_done="It was not started",
+                next_step="Use a new id for a new run",
+            )
+        return known
+
+    async def get(self, run_id: str) -> RunRecord | None:
+        row = await self._one(select(runs).where(runs.c.id == run_id))
+        return None if row is None else RunRecord(**without(row, "sequence"))
+
+    async def set_snapshot(self, run_id: str, snapshot_hash: str) -> None:
+        """Fix what the run may know. The snapshot must be on record.
+
+        Raises:
+            RunError: there is no such run, or it knows another snapshot.
+        """
+        known = await self._known(run_id)
+        if known.snapshot_hash not in {None, snapshot_hash}:
+            raise RunError(
+                f"run {run_id!r} already decides on snapshot {known.snapshot_hash!r}",
+                not_done="Its snapshot was not replaced",
+                next_step="Resume it on that one, or start a new run",
+            )
+        await self._connection.execute(update(runs).where(runs.c.id == run_id).values(snapshot_hash=snapshot_hash))
+
+    async def set_state(self, run_id: str, state: RunState, *, at: datetime, error: str = "") -> None:
+        """Move a run; `at` is kept as its end when `state` is final.
+
+        Raises:
+            RunError: there is no such run.
+        """
+        ended_at = at if state in _ENDED else None
+        changed = update(runs).where(runs.c.id == run_id).values(state=state, ended_at=ended_at, error=error)
+        if (await self._connection.execute(changed)).rowcount != 1:
+            raise _unknown(run_id)
+
+    async def recent(self, limit: int, session_id: str | None = None) -> tuple[RunRecord, ...]:
+        """The last runs started, newest first."""
+        query = select(runs).order_by(runs.c.sequence.desc()).limit(limit)
+        if session_id is not None:
+            query = query.where(runs.c.session_id == session_id)
+        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+
+    async def last(self, session_id: str) -> RunRecord | None:
+        """The run of the session that was started last."""
+        return next(iter(await self.recent(1, session_id)), None)
+
+    async def in_state(self, session_id: str, *states: RunState) -> tuple[RunRecord, ...]:
+        """The session's runs in any of `states`, in the order they were started."""
+        query = select(runs).where(runs.c.session_id == session_id, runs.c.state.in_(states)).order_by(runs.c.sequence)
+        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+
+    async def count_before(self, run_id: str) -> int:
+        """How many runs of the same session were started before this one."""
+        known = select(runs.c.session_id, runs.c.sequence).where(runs.c.id == run_id).subquery()
+        query = select(func.count()).where(runs.c.session_id == known.c.session_id, runs.c.sequence < known.c.sequence)
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def whole(self, run_id: str) -> RunTrail:
+        """Everything on record about a run.
+
+        Raises:
+            RunError: there is no such run.
+        """
+        return await read_trail(self._connection, await self._known(run_id))
+
+    async def _known(self, run_id: str) -> RunRecord:
+        record = await self.get(run_id)
+        if record is None:
+            raise _unknown(run_id)
+        return record
+
+
+def _payload(record: RunRecord) -> tuple[object, ...]:
+    return record.session_id, record.account_id, record.kind, record.as_of
+
+
+def _unknown(run_id: str) -> RunError:
+    return RunError(f"run {run_id!r} is not on record", not_done="Nothing was done", next_step="List the recent runs")
