@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,6 +17,7 @@ from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain.agents.structured_output import ProviderStrategy, StructuredOutputError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import ValidationError
 
 from agents.answers import Answer, reasons_of
@@ -24,10 +27,13 @@ from agents.spec import AgentSpec
 from tools.base import SymbolArguments
 from tools.context import Evidence, ToolContext
 from tools.registry import TOOLS
-from trading_core.domain.errors import InvalidAnswer, ModelError
+from trading_core.domain.errors import InvalidAnswer, ModelError, ModelUnavailable
 from trading_core.domain.intents import digest
 
 T = TypeVar("T", bound=Answer)
+R = TypeVar("R")
+
+_log = logging.getLogger("algotrendy.agents")
 
 _MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
 
@@ -187,10 +193,13 @@ class Agent(Generic[T]):
             return replace(outcome, reused=True, seconds=time.perf_counter() - started)
         try:
             async with asyncio.timeout(self.spec.timeout):
-                result = await self._graph.ainvoke({"messages": [*messages]}, context=context)
+                result = await _apart(self._graph.ainvoke({"messages": [*messages]}, context=context))
             outcome = self._outcome(blank, result["structured_response"], context)
         except Exception as error:  # whatever a model or its endpoint does ends in an abstention, never in a crash
-            outcome = replace(blank, why=str(_explained(error, self.spec.timeout)), evidence=tuple(context.evidence.values()))
+            explained = _explained(error, self.spec.timeout)
+            if type(explained) is ModelError:
+                _log.exception("agent %s on %r failed in a way nobody foresaw", self.spec.name, subject)
+            outcome = replace(blank, why=str(explained), evidence=tuple(context.evidence.values()))
         else:
             if self._store and outcome.answer is not None:
                 await self._store.put(key, self.spec.name, self.model_name, _storable(outcome))
@@ -229,6 +238,13 @@ class Agent(Generic[T]):
         return digest([self.spec.name, self.model_name, self.spec.prompt_hash, context.snapshot.content_hash, shown])
 
 
+async def _apart(work: Coroutine[Any, Any, R]) -> R:
+    """Run a graph as one of its own: inside a node it would take over the outer graph's checkpoint settings."""
+    own = contextvars.copy_context()
+    own.run(var_child_runnable_config.set, None)
+    return await asyncio.create_task(work, context=own)
+
+
 def _storable(outcome: Outcome[Any]) -> dict[str, Any]:
     evidence = [{"id": e.id, "tool": e.tool, "arguments": dict(e.arguments), "result": dict(e.result)} for e in outcome.evidence]
     return {"answer": outcome.answer.model_dump(mode="json") if outcome.answer else None, "evidence": evidence}
@@ -244,7 +260,7 @@ def _explained(error: Exception, timeout: float) -> ModelError:
     if isinstance(error, ModelError):
         return error
     if isinstance(error, TimeoutError):
-        return ModelError(f"no answer within {timeout:g} s")
+        return ModelUnavailable(f"no answer within {timeout:g} s")
     return explain(error)
 
 

@@ -158,7 +158,7 @@ class Snapshots:
         ]
 
 
-def known_instrument(symbols: Sequence[str], listed: Mapping[str, object]) -> None:
+def check_listed(symbols: Sequence[str], listed: Mapping[str, object]) -> None:
     """Refuse symbols that the market does not list.
 
     Raises:

@@ -66,6 +66,11 @@ class CycleContext:
             kept = await uow.snapshots.get(content_hash)
         return await self.snapshots.restore(content_hash, kept.content if kept else None)
 
+    def tell_correlations(self, snapshot: Snapshot) -> None:
+        """Give the gate the correlations of this snapshot; without them every pair counts as one bet."""
+        found = self.asker.computed(snapshot).correlations
+        self.desk.inputs.correlations = {pair: Decimal(repr(value)) for pair, value in found.items()}
+
 
 async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx, run_id = runtime.context, state["run_id"]
@@ -173,9 +178,7 @@ async def _gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState
     """Not an agent: makes exact intents of what was proposed and sized, and asks the core about each."""
     ctx = runtime.context
     snapshot = await ctx.snapshot(state)
-    ctx.desk.inputs.correlations = {
-        pair: Decimal(repr(value)) for pair, value in ctx.asker.computed(snapshot).correlations.items()
-    }
+    ctx.tell_correlations(snapshot)
     intents: list[TradeIntent] = []
     verdicts: dict[str, Verdict] = {}
     for intent, principal in _wanted(state, ctx, snapshot):
@@ -247,6 +250,7 @@ async def _execution(state: CycleState, runtime: Runtime[CycleContext]) -> Cycle
     if not approved:
         return {"orders": []}
     snapshot = await ctx.snapshot(state)
+    ctx.tell_correlations(snapshot)
     facts = {"approved": shown_to_execution(snapshot, approved)}
     decided = await ctx.asker.ask("execution", "", run_id, snapshot, facts)
     plan = decided.answer if isinstance(decided.answer, ExecutionPlan) and decided.may_trade else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_core.domain.clock import utc
@@ -76,7 +76,9 @@ class BarSeries:
         if known < len(self.bars) and self.bars[known].opened_at < as_of:
             last, at = self.bars[known].open, self.bars[known].opened_at
         elif known:
-            last, at = self.bars[known - 1].close, self._closes[known - 1]
+            # The last trade of a bar lies before its end: stamped at the end itself, it would look like one of the next bar,
+            # and a gap that begins there would not be seen.
+            last, at = self.bars[known - 1].close, self._closes[known - 1] - timedelta(microseconds=1)
         else:
             return None
         half = last * SPREAD / 2

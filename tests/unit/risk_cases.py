@@ -29,7 +29,8 @@ def instrument(symbol: str = BTC, **changes: object) -> Instrument:
     return replace(base, **changes)
 
 
-def ticker(symbol: str = BTC, price: D = D(100), **changes: object) -> Ticker:
+def ticker(symbol: str = BTC, price: int | Decimal = 100, **changes: object) -> Ticker:
+    price = D(price)
     return replace(Ticker(symbol, price - D("0.1"), price + D("0.1"), price, NOW), **changes)
 
 

@@ -41,8 +41,9 @@ D = Decimal
 BAD = ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "0", "-0", "-1", "1E+999999", "1E-999999", "1E+40", "0E+999999", "1" * 80]
 NUMBERS = st.sampled_from(BAD).map(D) | st.decimals(allow_nan=True, allow_infinity=True)
 SYMBOLS = st.sampled_from([BTC, ETH, "DOGE/USDT", "BTC/EUR", "BTC", "", "/", "../../etc", "btc/usdt", "BTC/USDT "])
-GOOD_PRICES = st.decimals(min_value=D(80), max_value=D(115), places=2)
-QUANTITIES = st.decimals(min_value=D("0.001"), max_value=D(400), places=3)
+GOOD_PRICES = st.decimals(min_value=D("94.5"), max_value=D("105.5"), places=2)
+GOOD_STOPS = st.decimals(min_value=D(70), max_value=D("101"), places=2)
+QUANTITIES = st.decimals(min_value=D("0.05"), max_value=D(250), places=3)
 TIMES = st.integers(-100_000, 100).map(lambda seconds: NOW + timedelta(seconds=seconds))
 
 
@@ -71,7 +72,7 @@ def intents(numbers: st.SearchStrategy[Decimal], prices: st.SearchStrategy[Decim
 def good_orders(draw: st.DrawFn) -> TradeIntent:
     """Orders near the limits, most of them well made, so that many are approved."""
     intent = buy(
-        draw(QUANTITIES), limit_price=draw(GOOD_PRICES), stop_price=draw(GOOD_PRICES), symbol=draw(st.sampled_from([BTC, ETH]))
+        draw(QUANTITIES), limit_price=draw(GOOD_PRICES), stop_price=draw(GOOD_STOPS), symbol=draw(st.sampled_from([BTC, ETH]))
     )
     if draw(st.booleans()):
         intent = replace(intent, type=OrderType.MARKET, limit_price=None, worst_price=draw(st.none() | GOOD_PRICES))
@@ -87,18 +88,18 @@ def desks(draw: st.DrawFn) -> GateInputs:
         st.sampled_from(Side),
         st.integers(1, 100),
         st.sampled_from([BTC, ETH, SOL]),
-        state=st.sampled_from([OrderState.OPEN, OrderState.OPEN, OrderState.UNKNOWN]),
+        state=st.sampled_from([*[OrderState.OPEN] * 9, OrderState.UNKNOWN]),
         limit_price=st.none() | GOOD_PRICES,
     )
     return inputs(
-        portfolio=holding(draw(st.integers(0, 200_000)), BTC=draw(st.integers(0, 200)), ETH=draw(st.integers(0, 200))),
+        portfolio=holding(draw(st.integers(20_000, 200_000)), BTC=draw(st.integers(0, 80)), ETH=draw(st.integers(0, 80))),
         open_orders=tuple(draw(st.lists(orders, max_size=4))),
-        actor=replace(ACTOR, permissions=draw(st.sampled_from([PERMISSIONS, PERMISSIONS, frozenset({"propose:exit"})]))),
+        actor=replace(ACTOR, permissions=draw(st.sampled_from([*[PERMISSIONS] * 9, frozenset({"propose:exit"})]))),
         risk=risk(
-            trading_state=draw(st.sampled_from([TradingState.ACTIVE] * 4 + [TradingState.REDUCING, TradingState.HALTED])),
-            peak_equity=D(draw(st.integers(0, 120_000))),
-            day_start_equity=D(draw(st.integers(0, 120_000))),
-            consecutive_losses=draw(st.integers(0, 5)),
+            trading_state=draw(st.sampled_from([TradingState.ACTIVE] * 9 + [TradingState.REDUCING, TradingState.HALTED])),
+            peak_equity=D(draw(st.integers(0, 60_000))),
+            day_start_equity=D(draw(st.integers(0, 60_000))),
+            consecutive_losses=draw(st.sampled_from([0, 0, 1, 3, 4])),
             last_loss_at=draw(st.none() | TIMES),
         ),
         correlations={frozenset((BTC, ETH)): draw(st.decimals(-1, 1, places=2))},
@@ -165,6 +166,10 @@ def recomputed(intent: TradeIntent, desk: GateInputs, bounds: Limits) -> None:
     assert values[intent.symbol] <= Fraction(bounds.max_position) * equity
     assert sum(values.values()) <= Fraction(bounds.max_exposure) * equity
     assert sum(v * v for v in values.values()) <= Fraction(bounds.max_concentration) * equity**2
+    correlated = values[intent.symbol]
+    for symbol in values.keys() - {intent.symbol}:
+        correlated += values[symbol] * max(Fraction(0), Fraction(desk.correlations.get(frozenset((intent.symbol, symbol)), 1)))
+    assert correlated <= Fraction(bounds.max_correlated_exposure) * equity
     stop = Fraction(intent.stop_price)
     assert stop < min(price, 100)
     at_stop = Fraction(intent.quantity) * (price - stop + Fraction("0.001") * (price + stop))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +61,25 @@ class PaperStore:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+
+    def progress(self) -> datetime | None:
+        """How far an existing file has been matched, without opening the account; None when there is none yet.
+
+        Raises:
+            ConfigurationError: when the file is in use or unreadable.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            with closing(sqlite3.connect(self._path, timeout=0.5)) as connection:
+                row = connection.execute("SELECT walked_to FROM account").fetchone()
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"the paper exchange's file {self._path} cannot be read: {error}",
+                not_done="No account was opened",
+                next_step="Stop the process that is using it",
+            ) from error
+        return None if row is None else _instant(row[0])
 
     def open(self, *, account_id: str, deposit: Money, now: datetime) -> Book:
         """The stored account, or a new one that holds `deposit`.

@@ -18,7 +18,7 @@ from trading_core.domain.errors import ApprovalError, BrokerError, LedgerError, 
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict, make_client_order_id
 from trading_core.domain.market import MarketFeed, Ticker
-from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Purpose, Side
+from trading_core.domain.orders import Fill, Order, OrderEvent, Purpose, Side
 from trading_core.execution.booking import Booking
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.inputs import AccountView, InputsReader
@@ -30,6 +30,7 @@ from trading_core.risk.sizing import affordable
 from trading_core.risk.state import AccountRisk
 
 APPROVAL_LASTS = timedelta(hours=4)
+CANCEL_WAITS, CANCEL_WAIT_SECONDS = 4, 0.5
 APPROVAL_DRIFT = Decimal("0.01")  # an approval dies when the price has moved further than this fraction
 
 _PROPOSES = {
@@ -201,25 +202,30 @@ class Desk:
         """Take back buys that earlier runs left working: a new run decides anew."""
         view = await self.account()
         stale = [order for order in view.live_orders if order.run_id != but_run and order.side is Side.BUY]
-        return tuple([await self._cancel(order, "a newer run decides anew") for order in stale])
+        return tuple([await self._cancel(order) for order in stale])
 
-    async def _cancel(self, order: Order, why: str) -> Order:
+    async def _cancel(self, order: Order) -> Order:
+        """Ask the venue to cancel, and wait a moment for what comes of it: a fill can win the race."""
         try:
-            report = await self._broker.cancel(order.client_order_id, order.symbol)
+            await self._broker.cancel(order.client_order_id, order.symbol)
         except OrderRefused:
-            return order  # the venue does not know it: the next sync finds out what it is
+            pass  # the venue does not know it as live: reading it tells what it is
         except BrokerError as error:
             return await self._booking.apply(order.client_order_id, OrderEvent.AMBIGUOUS, f"cancel: {error}")
-        await self._booking.sync()
-        if report.state is OrderState.CANCELLED:
-            return await self._booking.apply(order.client_order_id, OrderEvent.CANCELLED, why)
+        for _ in range(CANCEL_WAITS):
+            await self._clock.sleep(CANCEL_WAIT_SECONDS)
+            await self._booking.sync()
+            async with self._database.reading() as uow:
+                now = await uow.orders.get(order.client_order_id)
+            if now is None or not now.is_live:
+                return now or order
         return order
 
     async def _make_room(self, intent: TradeIntent) -> TradeIntent:
         """Before a sale: cancel the stops that hold the base at the venue, and sell no more than is then held."""
         for order in (await self.account()).live_orders:
             if order.symbol == intent.symbol and order.purpose is Purpose.STOP:
-                await self._cancel(order, f"makes room for {intent.purpose.value}")
+                await self._cancel(order)
         held = (await self.account()).portfolio.position(intent.symbol).quantity
         return replace(intent, quantity=min(intent.quantity, self.instruments[intent.symbol].floor_quantity(held)))
 

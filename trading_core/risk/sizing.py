@@ -125,7 +125,8 @@ def affordable(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> Decim
         marks = Marks(inputs, limits)
         facts, book = order_facts(intent, inputs, limits, marks), read_book(inputs, limits, marks)
         instrument = facts.instrument
-        if instrument is None or not usable(instrument.lot_size) or not usable(facts.quantity):
+        known = usable(facts.quantity) and usable(facts.reference)
+        if instrument is None or not usable(instrument.lot_size) or not known:
             return ZERO
         lots = _most_lots(intent, inputs, limits, facts, book, int(facts.quantity // instrument.lot_size))
         sized = replace(facts, quantity=lots * instrument.lot_size)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from trading_core.domain.errors import LedgerError
 from trading_core.persistence.records import DecisionRecord, EvidenceRecord
 from trading_core.persistence.repositories.base import Repository, columns
-from trading_core.persistence.tables import decisions, evidence
+from trading_core.persistence.tables import decisions, evidence, runs
 
 
 class DecisionsRepository(Repository):
@@ -32,6 +32,17 @@ class DecisionsRepository(Repository):
         order = (decisions.c.created_at, decisions.c.agent, decisions.c.subject)
         rows = await self._all(select(decisions).where(decisions.c.run_id == run_id).order_by(*order))
         return tuple(DecisionRecord(**row) for row in rows)
+
+    async def recent(self, account_id: str, agent: str, subject: str, limit: int) -> tuple[DecisionRecord, ...]:
+        """One agent's last decisions on a subject, newest run first."""
+        query = (
+            select(decisions)
+            .join(runs, runs.c.id == decisions.c.run_id)
+            .where(runs.c.account_id == account_id, decisions.c.agent == agent, decisions.c.subject == subject)
+            .order_by(runs.c.sequence.desc())
+            .limit(limit)
+        )
+        return tuple(DecisionRecord(**row) for row in await self._all(query))
 
     async def of_input(self, input_hash: str) -> tuple[DecisionRecord, ...]:
         """Every decision made on the same input, oldest first."""

@@ -1,0 +1,119 @@
+"""Everything that makes one session of the desk: enough to build it again, and nothing secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agents.models.spec import ModelSettings
+from trading_core.domain.clock import utc
+from trading_core.domain.errors import ConfigurationError, InvalidInput
+from trading_core.domain.intents import digest
+from trading_core.domain.market import Timeframe
+from trading_core.risk.limits import Limits
+
+MarketKind = Literal["synthetic", "history", "live"]
+
+
+class SessionConfig(BaseModel):
+    """One session: which market, what account, which model, which limits.
+
+    Attributes:
+        start, end: first and last instant a cycle may run at; None for all there is (history) or a default (synthetic).
+        cycles: most cycles; None for every bar from start to end.
+        deposit: what the paper account opens with, in the quote currency of the symbols.
+        seed: of the synthetic market and of the paper exchange's bad luck.
+        rebalance_drift: distance of a weight from equal weights (fraction of equity) at which rebalancing is asked for.
+        rebalance_every: ask anyway each so many cycles; 0 for never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    market: MarketKind = "synthetic"
+    data: str | None = None
+    venue: str | None = None
+    symbols: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)]
+    timeframe: str = "1h"
+    start: datetime | None = None
+    end: datetime | None = None
+    cycles: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    deposit: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] = Decimal(100_000)
+    model: ModelSettings = ModelSettings()
+    limits: Limits = Limits()
+    rebalance_drift: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.10")
+    rebalance_every: Annotated[int, Field(ge=0)] = 0
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object]) -> Self:
+        """A config from settings a person wrote.
+
+        Raises:
+            ConfigurationError: with one line about the first thing that is wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ConfigurationError(
+                f"{where}: {first['msg'].removeprefix('Value error, ')}", not_done="Nothing was run"
+            ) from None
+
+    @field_validator("timeframe")
+    @classmethod
+    def _timeframe(cls, value: str) -> str:
+        try:
+            return str(Timeframe(value))
+        except InvalidInput as error:
+            raise ValueError(error.what) from None
+
+    @field_validator("start", "end")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        return None if value is None else utc(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError("a symbol is named twice")
+        quotes = {symbol.partition("/")[2] for symbol in self.symbols}
+        if len(quotes) != 1 or not quotes.pop():
+            raise ValueError(f"symbols must be BASE/QUOTE and share one quote currency, not {', '.join(self.symbols)}")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("the end lies before the start")
+        if self.market == "history" and not self.data:
+            raise ValueError("a history market needs a folder or file of bars: give --data")
+        if self.market == "live" and not self.venue:
+            raise ValueError("a live market needs a venue: give --venue, such as binance")
+        return self
+
+    @property
+    def bars(self) -> Timeframe:
+        return Timeframe(self.timeframe)
+
+    @property
+    def currency(self) -> str:
+        return self.symbols[0].partition("/")[2]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether time is simulated: history and synthetic markets are over before they start."""
+        return self.market != "live"
+
+    @property
+    def session_id(self) -> str:
+        """The same settings always make the same session; only the name of the data counts, not where it lies."""
+        content = self.stored()
+        content["data"] = Path(self.data).name if self.data else None
+        return digest(content)[:10]
+
+    def stored(self) -> dict[str, object]:
+        """As kept in the ledger: everything but the key."""
+        content = self.model_dump(mode="json", exclude={"model": {"api_key"}})
+        return dict(content)

@@ -1,0 +1,66 @@
+"""The ledger as agents' tools and the answer cache see it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from agents.agent import AnswerStore
+from tools.context import Facts, RunRecord, number
+from trading_core.domain.clock import Clock, iso
+from trading_core.persistence.records import AnswerRecord, Outcome
+from trading_core.persistence.session import Database
+
+_LOOKS_BACK = timedelta(days=30)
+
+
+class LedgerRecord(RunRecord):
+    """What earlier runs of an account decided, and how their orders went."""
+
+    def __init__(self, database: Database, account_id: str, clock: Clock) -> None:
+        self._database, self._account_id, self._clock = database, account_id, clock
+
+    async def past_decisions(self, symbol: str, limit: int) -> list[Facts]:
+        async with self._database.reading() as uow:
+            kept = await uow.decisions.recent(self._account_id, "signal", symbol, limit)
+        return [
+            {
+                "at": iso(record.created_at),
+                "outcome": record.outcome.value,
+                "action": (record.answer or {}).get("action"),
+                "conviction": (record.answer or {}).get("conviction"),
+            }
+            for record in kept
+        ]
+
+    async def execution_quality(self, limit: int) -> list[Facts]:
+        async with self._database.reading() as uow:
+            orders = await uow.orders.recent(self._account_id, self._clock.now() - _LOOKS_BACK)
+        sent = [order for order in orders if order.arrival_price is not None][-limit:]
+        return [
+            {
+                "symbol": order.symbol,
+                "purpose": order.purpose.value,
+                "state": order.state.value,
+                "fill_ratio": number(order.filled / order.request.quantity),
+                "slippage": None if order.slippage is None else round(float(order.slippage), 6),
+            }
+            for order in reversed(sent)
+        ]
+
+
+class LedgerAnswers(AnswerStore):
+    """Model answers by input hash, in a database that outlives sessions."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    async def get(self, key: str) -> dict[str, Any] | None:
+        async with self._database.reading() as uow:
+            kept = await uow.answers.get(key)
+        return None if kept is None or kept.answer is None else dict(kept.answer)
+
+    async def put(self, key: str, agent: str, model: str, content: dict[str, Any]) -> None:
+        record = AnswerRecord(key, agent, model, Outcome.ANSWERED, content, {}, self._clock.now())
+        async with self._database.transaction() as uow:
+            await uow.answers.put(record)

@@ -1,0 +1,226 @@
+"""The composition root: everything of one session, opened from its config and closed again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from langchain_core.language_models import BaseChatModel
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from pydantic import SecretStr
+
+from agents.agent import Agent
+from agents.models import openai_compatible
+from agents.models.rules import RULES_MODEL_NAME, RulesModel
+from agents.roster import ROSTER
+from data_channels.base import Channel, NotConfigured
+from data_channels.market.history import HistoryFeed
+from data_channels.market.live import LiveFeed
+from data_channels.market.synthetic import SyntheticFeed
+from graph.asking import Asker
+from graph.config import SessionConfig
+from graph.events import Listener, ignore
+from graph.record import LedgerAnswers, LedgerRecord
+from graph.runner import Runner
+from graph.snapshot import WINDOW, Snapshots, check_listed
+from graph.state import serializer
+from graph.ticks import DEFAULT_START
+from graph.trading_cycle import CycleContext, RebalancePolicy, build
+from trading_core.brokers.paper import PaperBroker
+from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper_store import PaperStore
+from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
+from trading_core.domain.market import MarketFeed
+from trading_core.domain.money import Money
+from trading_core.domain.portfolio import Portfolio
+from trading_core.execution.desk import Desk
+from trading_core.persistence.records import SessionRecord
+from trading_core.persistence.session import Database
+
+ACCOUNT = "paper"
+_DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars move the price by less
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a session keeps its files. A simulation has a ledger of its own: it can be repeated and thrown away."""
+
+    home: Path
+    session: Path
+
+    @classmethod
+    def of(cls, home: Path, config: SessionConfig) -> Folders:
+        return cls(home, home / "simulations" / config.session_id if config.simulated else home / "desk")
+
+    @property
+    def ledger(self) -> Path:
+        return self.session / "ledger.db"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.session / "checkpoints.db"
+
+    @property
+    def paper(self) -> Path:
+        return self.session / "paper.db"
+
+    @property
+    def answers(self) -> Path:
+        return self.home / "answers.db"
+
+
+@dataclass(frozen=True, slots=True)
+class TradingSystem:
+    """One open session. Use `TradingSystem.open`."""
+
+    config: SessionConfig
+    feed: MarketFeed
+    clock: Clock
+    database: Database
+    desk: Desk
+    asker: Asker
+    runner: Runner
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: SessionConfig,
+        home: Path,
+        *,
+        api_key: SecretStr | None = None,
+        listener: Listener = ignore,
+        feed: MarketFeed | None = None,
+        at: datetime | None = None,
+        model: BaseChatModel | None = None,
+    ) -> AsyncIterator[TradingSystem]:
+        """Open everything, reconcile with the exchange, and close it all at the end.
+
+        Args:
+            api_key: for the model's endpoint; kept in memory only.
+            feed: instead of the one the config describes; it stays the caller's to close.
+            at: where a simulated clock starts; the config's start when absent. It never starts before what the paper exchange
+                has already seen.
+            model: instead of the one the config describes.
+
+        Raises:
+            AlgoTrendyError: something in the config cannot be used; nothing was traded.
+        """
+        folders = Folders.of(home, config)
+        async with AsyncExitStack() as stack:
+            market: MarketFeed = feed or await stack.enter_async_context(_closing(make_feed(config)))
+            instruments = await market.instruments()
+            check_listed(config.symbols, instruments)
+            chat = model or await _make_model(config, api_key, stack)
+            folders.session.mkdir(parents=True, exist_ok=True)
+            store = PaperStore(folders.paper)
+            clock = _make_clock(config, at, store.progress())
+            database = await stack.enter_async_context(await Database.open(folders.ledger))
+            answers = await stack.enter_async_context(await Database.open(folders.answers))
+            deposit = Money(config.deposit, config.currency)
+            rules = PaperRules(impact_coefficient=_impact(config), seed=config.seed)
+            broker = await stack.enter_async_context(
+                PaperBroker(market, clock, config.bars, account_id=ACCOUNT, deposit=deposit, store=store, rules=rules)
+            )
+            async with database.transaction() as uow:
+                await uow.portfolios.open_account(
+                    Portfolio.opened(ACCOUNT, config.currency, config.deposit), broker.venue, clock.now()
+                )
+                if await uow.sessions.get(config.session_id) is None:
+                    await uow.sessions.add(SessionRecord(config.session_id, config.stored(), clock.now()))
+            principals = {name: spec.principal(ACCOUNT) for name, spec in ROSTER.items()}
+            desk = Desk(
+                account_id=ACCOUNT,
+                database=database,
+                broker=broker,
+                feed=market,
+                clock=clock,
+                limits=config.limits,
+                instruments=instruments,
+                principals={principal.name: principal for principal in principals.values()},
+            )
+            kept_answers = LedgerAnswers(answers, clock)
+            asker = Asker(
+                agents={name: Agent(spec, chat, _model_name(config, chat), kept_answers) for name, spec in ROSTER.items()},
+                desk=desk,
+                database=database,
+                feed=market,
+                clock=clock,
+                record=LedgerRecord(database, ACCOUNT, clock),
+                listener=listener,
+            )
+            context = CycleContext(
+                desk=desk,
+                database=database,
+                clock=clock,
+                snapshots=Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols),
+                asker=asker,
+                principals=principals,
+                rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
+            )
+            connection = await stack.enter_async_context(aiosqlite.connect(folders.checkpoints))
+            saver = AsyncSqliteSaver(connection, serde=serializer())
+            await desk.sync()
+            runner = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=ACCOUNT)
+            yield cls(config, market, clock, database, desk, asker, runner)
+
+
+def make_feed(config: SessionConfig) -> MarketFeed:
+    """The market of a config.
+
+    Raises:
+        AlgoTrendyError: a file cannot be trusted, a venue is not known, a symbol is not listed.
+    """
+    if config.market == "history":
+        return HistoryFeed.load(Path(config.data or ""), timeframe=config.bars, symbols=config.symbols)
+    if config.market == "live":
+        return LiveFeed(config.venue or "", config.symbols, clock=SystemClock())
+    start = config.start or DEFAULT_START
+    last = config.end or start + (config.cycles or 1) * config.bars.length
+    # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.
+    return SyntheticFeed(
+        config.seed, config.symbols, config.bars, start - (WINDOW + 1) * config.bars.length, last + 2 * config.bars.length
+    )
+
+
+def _make_clock(config: SessionConfig, at: datetime | None, progress: datetime | None) -> Clock:
+    if not config.simulated:
+        return SystemClock()
+    start = at or config.start or DEFAULT_START
+    return SimulatedClock(max(start, progress) if progress else start)
+
+
+async def _make_model(config: SessionConfig, api_key: SecretStr | None, stack: AsyncExitStack) -> BaseChatModel:
+    if config.model.provider == "rules":
+        return RulesModel()
+    pool = await stack.enter_async_context(openai_compatible.http_pool())
+    return openai_compatible.build(config.model.model_copy(update={"api_key": api_key}), pool)
+
+
+def _model_name(config: SessionConfig, model: BaseChatModel) -> str:
+    return RULES_MODEL_NAME if config.model.provider == "rules" else openai_compatible.describe(model)
+
+
+def _channels() -> Sequence[Channel]:
+    """One honest source for each kind: none is configured, and nothing is invented."""
+    return (NotConfigured("sentiment", "a sentiment source"), NotConfigured("onchain", "an on-chain source"))
+
+
+def _impact(config: SessionConfig) -> Decimal:
+    """Volatility grows with the square root of time, and with it the price a bar's volume moves."""
+    days = config.bars.length.total_seconds() / 86_400
+    return Decimal(f"{_DAY_IMPACT * days**0.5:.6f}")
+
+
+@asynccontextmanager
+async def _closing(feed: Any) -> AsyncIterator[Any]:
+    try:
+        yield feed
+    finally:
+        await feed.close()
