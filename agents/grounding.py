@@ -1,41 +1,90 @@
 """Whether every number in an answer's text stands on the evidence it cites.
 
 A number is supported when a citation follows it in the same sentence (`close 63,120.5 [e1a2b3c4]`) and the cited tool
-result holds that value, up to the digits shown. Parameters that name an indicator (`RSI(14)`, `EMA 200`, `20-bar`) are names,
-not claims.
+result holds that value, up to the digits shown. The parameters of the desk's own indicators (`RSI(14)`, `EMA 200`, `20-bar`)
+are names, not claims. Everything else with a digit in it is a claim, and a claim whose form is not understood is refused:
+what a reader takes for a number never goes unchecked. Texts are English; number words up to ten are ordinary language.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 from tools.context import Evidence
 
-_CITATION = re.compile(r"\[(e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*)\]")
+_ID = re.compile(r"e[0-9a-f]{8}")
+_CITATION = re.compile(r"\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\](?:\s*\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\])*")
+# An oscillator's value can equal its parameter (ADX 14), so a parameter that is cited like a value is a claim.
 _NAME = re.compile(
-    r"\b(?:EMA|SMA|RSI|ATR|ADX|DI|MACD|Donchian|Bollinger|volatility)[ (-]?\d+(?:[,/ ]+\d+)*\)?"
-    r"|\b\d+-(?:bar|day|hour|week|period)\b",
+    r"\b(?:(?:RSI|ATR|ADX|DI)(?:\(14\)|[ -]?14(?![\w.,%]*[\w%])(?!\s*\[))"
+    r"|volatility(?:\(20\)|[ -]20(?![\w.,%]*[\w%])(?!\s*\[))"
+    r"|(?:EMA|SMA|MACD|Donchian|Bollinger)(?:\(@\)|[ -]?@(?![\w.,/%]*[\w%])))".replace(
+        "@", r"(?:9|10|12|20|26|50|200)(?:(?:[,/]\s?|,? and )(?:2|9|10|12|20|26|50|200)(?![\w.%]*[\w%]))*"
+    )
+    + r"|\b(?:1|5|10|14|20|50|200)-(?:bar|period)\b",
     re.IGNORECASE,
 )
-_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}(?:T[\d:.]+Z?)?")
-_NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?\s?%?")
-_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|\n")
+_DATE = re.compile(r"(?<![\w.,/+-])\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?(?![\w/:+-])")
+_WORD = re.compile(
+    r"\b(?:eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
+    r"|hundreds?|thousands?|(?:m|b|tr)illions?|dozens?)\b"
+    r"|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten) (?:%|percent|per cent|pct|basis|bps|points?|dollars?|usd\w?)\b",
+    re.IGNORECASE,
+)
+_GROUPED_BY_SPACES = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?!\w)")
+_CHUNK = re.compile(r"[^\s()\[\]{}<>=≤≥≈~\"“”„«»|§]*\d[^\s()\[\]{}<>=≤≥≈~\"“”„«»|§]*")
+_PLAIN = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
+_NUMBER = re.compile(rf"(?P<number>[-+]?{_PLAIN})(?P<unit>%|bps?|x|-[A-Za-z]+)?")
+_RANGE = re.compile(rf"({_PLAIN})(%?)-({_PLAIN})(%?)")
+_SENTENCE_END = re.compile(r"[.!?;。](?=\s|$)|[\n\r\u2028\u2029]")
+_DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Something a reader takes for a number or a date. `value` is None when its form is not understood."""
+
+    position: int
+    text: str
+    value: Decimal | None = None
+    signed: bool = False
+    percent: bool = False
 
 
 def problems(texts: Iterable[str], evidence: Mapping[str, Evidence]) -> list[str]:
     """One sentence for each number without support; empty when the texts are grounded."""
     found: list[str] = []
     for text in texts:
-        for sentence in _sentences(text):
+        for sentence in _sentences(_readable(text)):
             found += _problems_in(sentence, evidence)
     return found
 
 
 def cited(texts: Iterable[str]) -> list[str]:
     """Every evidence id that is cited, in order, once each."""
-    ids = (part.strip() for text in texts for match in _CITATION.finditer(text) for part in match[1].split(","))
+    ids = (id_ for text in texts for match in _CITATION.finditer(_readable(text)) for id_ in _ID.findall(match[0]))
     return list(dict.fromkeys(ids))
+
+
+def _readable(text: str) -> str:
+    """The text as a reader sees it: compatibility forms folded, digits in ASCII, invisible and combining characters gone.
+
+    A numeral that is no decimal digit (½, ², Ⅳ, 六) becomes `?0?`, a number of no known form.
+    """
+    shown = []
+    for character in text:
+        kind = unicodedata.category(character)
+        if kind in ("Cf", "Mn", "Me") or (kind == "Cc" and not character.isspace()):
+            continue
+        if character.isnumeric() and kind != "Nd":
+            shown.append("?0?")
+        else:
+            shown.append(str(unicodedata.decimal(character)) if kind == "Nd" else character)
+    return unicodedata.normalize("NFKC", "".join(shown)).translate(_DASHES)
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -48,54 +97,84 @@ def _sentences(text: str) -> Iterator[str]:
 
 def _problems_in(sentence: str, evidence: Mapping[str, Evidence]) -> list[str]:
     found = []
-    blanked = _NAME.sub(lambda m: " " * len(m[0]), sentence)
-    dates = [(match.start(), match[0]) for match in _DATE.finditer(blanked)]
-    blanked = _DATE.sub(lambda m: " " * len(m[0]), blanked)
-    citations = [(match.start(), [part.strip() for part in match[1].split(",")]) for match in _CITATION.finditer(blanked)]
-    blanked = _CITATION.sub(lambda m: " " * len(m[0]), blanked)
-    claims = [(match.start(), match[0].strip()) for match in _NUMBER.finditer(blanked)]
-    for position, claim in sorted(claims + dates):
-        ids = next((ids for start, ids in citations if start > position), None)
+    citations = [(match.start(), _ID.findall(match[0])) for match in _CITATION.finditer(sentence)]
+    for claim in sorted(_claims(sentence), key=lambda claim: claim.position):
+        ids = next((ids for start, ids in citations if start > claim.position), None)
         if ids is None:
-            found.append(f"{claim!r} cites no evidence")
+            found.append(f"{claim.text!r} cites no evidence")
             continue
         missing = [id_ for id_ in ids if id_ not in evidence]
         if missing:
-            found.append(f"{claim!r} cites {', '.join(missing)}, which is no tool result of this agent")
+            found.append(f"{claim.text!r} cites {', '.join(missing)}, which is no tool result of this agent")
         elif not any(_holds(evidence[id_].result, claim) for id_ in ids):
-            found.append(f"{claim!r} is not in {', '.join(ids)}")
+            found.append(f"{claim.text!r} is not in {', '.join(ids)}")
     return found
 
 
-def _holds(result: object, claim: str) -> bool:
-    if _DATE.fullmatch(claim):
-        return any(isinstance(leaf, str) and leaf.startswith(claim) for leaf in _leaves(result))
-    percent = claim.endswith("%")
-    text = claim.rstrip("% ").replace(",", "").replace("−", "-").lstrip("+-")
-    shown = float(text)
-    mantissa, _, exponent = text.lower().partition("e")
-    digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
-    tolerance = 0.5000001 * 10.0**-digits
-    for leaf in _leaves(result):
-        value = _as_number(leaf)
-        if value is None:
-            continue
-        if abs(abs(value) - shown) <= tolerance or (percent and abs(abs(value) * 100 - shown) <= tolerance):
-            return True
-    return False
+def _claims(sentence: str) -> Iterator[_Claim]:
+    blanked = _NAME.sub(_blank, _CITATION.sub(_blank, _NAME.sub(_blank, sentence)))
+    for pattern in (_DATE, _WORD, _GROUPED_BY_SPACES):
+        for match in pattern.finditer(blanked):
+            yield _Claim(match.start(), match[0])
+        blanked = pattern.sub(_blank, blanked)
+    for match in _CHUNK.finditer(blanked):
+        # A leading full stop stays: without it `.5` would read as 5.
+        text = match[0].rstrip(".,;:!?*_'’`").lstrip(",;:!*_'’`$€£")
+        # `close:63,120` is a label and its number, `3:1` is a ratio.
+        text = text[label.end() :] if (label := re.match(r"[A-Za-z_]+:", text)) else text
+        # A percent sign may stand apart from its number.
+        apart = "%" if re.match(r"\s%", blanked[match.end() :]) else ""
+        yield from _read(match.start(), text + apart)
 
 
-def _as_number(leaf: object) -> float | None:
-    if isinstance(leaf, bool):
+def _read(position: int, text: str) -> Iterator[_Claim]:
+    if pair := _RANGE.fullmatch(text):
+        percent = bool(pair[2] or pair[4])
+        for number in (pair[1], pair[3]):
+            yield _Claim(position, number, Decimal(number.replace(",", "")), percent=percent)
+    elif match := _NUMBER.fullmatch(text):
+        number = match["number"].replace(",", "")
+        yield _Claim(position, text, Decimal(number), signed=number[0] in "+-", percent=match["unit"] == "%")
+    else:
+        yield _Claim(position, text)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """As long as what it hides; the mark keeps numbers on both sides of it apart."""
+    return " " + "§" * (len(match[0]) - 2) + " "
+
+
+def _holds(result: object, claim: _Claim) -> bool:
+    if claim.value is None:
+        # A date may be cut short; any other text (a time frame, a symbol with a digit) must be in the evidence word for word.
+        is_date = _DATE.fullmatch(claim.text) is not None
+        return any(
+            leaf == claim.text or (is_date and leaf.startswith(claim.text)) for leaf in _leaves(result) if isinstance(leaf, str)
+        )
+    return any(
+        _is_shown_as(value * scale, claim)
+        for value in map(_as_number, _leaves(result))
+        if value is not None
+        for scale in ((1, 100) if claim.percent else (1,))
+    )
+
+
+def _is_shown_as(value: Decimal, claim: _Claim) -> bool:
+    """Whether `value` rounds to the claim at the digits it shows. A claim without a sign tells the size only ("fell 3 %")."""
+    assert claim.value is not None
+    exponent = claim.value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return abs((value if claim.signed else abs(value)) - claim.value) <= Decimal(5).scaleb(exponent - 1)
+
+
+def _as_number(leaf: object) -> Decimal | None:
+    if isinstance(leaf, bool) or not isinstance(leaf, int | float | str | Decimal):
         return None
-    if isinstance(leaf, int | float):
-        return float(leaf)
-    if isinstance(leaf, str):
-        try:
-            return float(leaf)
-        except ValueError:
-            return None
-    return None
+    try:
+        value = Decimal(str(leaf))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
 
 
 def _leaves(value: object) -> Iterator[object]:

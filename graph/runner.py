@@ -90,7 +90,7 @@ class Runner:
     async def _go_on(self, record: RunRecord) -> RunResult:
         config: RunnableConfig = {"configurable": {"thread_id": record.id}, "recursion_limit": _MOST_STEPS}
         begun = await self._saver.aget_tuple(config) is not None
-        # None goes on from the last checkpoint. A waiting approval is asked about again: the core holds the answer, not the graph.
+        # None goes on from the last checkpoint. A waiting approval is asked about again: the core holds the answer.
         state: CycleState | None = None if begun else {"run_id": record.id, "as_of": record.as_of}
         try:
             result = await self._graph.ainvoke(state, config, context=self._context, durability="sync")

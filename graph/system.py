@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import aiosqlite
 from langchain_core.language_models import BaseChatModel
@@ -114,7 +113,7 @@ class TradingSystem:
         """
         folders = Folders.of(home, config)
         async with AsyncExitStack() as stack:
-            market: MarketFeed = feed or await stack.enter_async_context(_closing(make_feed(config)))
+            market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config)))
             instruments = await market.instruments()
             check_listed(config.symbols, instruments)
             chat = model or await _make_model(config, api_key, stack)
@@ -219,7 +218,7 @@ def _impact(config: SessionConfig) -> Decimal:
 
 
 @asynccontextmanager
-async def _closing(feed: Any) -> AsyncIterator[Any]:
+async def _closing(feed: MarketFeed) -> AsyncIterator[MarketFeed]:
     try:
         yield feed
     finally:

@@ -189,6 +189,16 @@ class Desk:
             await self._protection.protect(symbol, view)
         return fills
 
+    async def agrees(self) -> bool:
+        """Whether the ledger's balances are the venue's, to the last digit.
+
+        Raises:
+            BrokerUnavailable: the venue could not be read.
+        """
+        at_venue = {asset: balance.total for asset, balance in (await self._broker.balances()).items()}
+        ours = {asset: amount for asset, amount in (await self.account()).portfolio.balances.items() if amount}
+        return ours == at_venue
+
     async def observe(self, prices: Mapping[str, Decimal]) -> AccountRisk:
         """Let the loss limits see what the account is worth at `prices`."""
         async with self._database.transaction() as uow:

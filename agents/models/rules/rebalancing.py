@@ -1,4 +1,4 @@
-"""Naive risk parity (Maillard, Roncalli, Teïletche 2010): weights in inverse proportion to volatility, the same share invested."""
+"""Naive risk parity (Maillard, Roncalli, Teïletche 2010): weights inverse to volatility, the invested share unchanged."""
 
 from __future__ import annotations
 

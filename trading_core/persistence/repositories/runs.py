@@ -94,6 +94,11 @@ class RunsRepository(Repository):
         """The run of the session that was started last."""
         return next(iter(await self.recent(1, session_id)), None)
 
+    async def of_session(self, session_id: str) -> tuple[RunRecord, ...]:
+        """Every run of a session, in the order they were started."""
+        query = select(runs).where(runs.c.session_id == session_id).order_by(runs.c.sequence)
+        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+
     async def in_state(self, session_id: str, *states: RunState) -> tuple[RunRecord, ...]:
         """The session's runs in any of `states`, in the order they were started."""
         query = select(runs).where(runs.c.session_id == session_id, runs.c.state.in_(states)).order_by(runs.c.sequence)
