@@ -20,9 +20,9 @@ _ID = re.compile(r"e[0-9a-f]{8}")
 _CITATION = re.compile(r"\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\](?:\s*\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\])*")
 # An oscillator's value can equal its parameter (ADX 14), so a parameter that is cited like a value is a claim.
 _NAME = re.compile(
-    r"\b(?:(?:RSI|ATR|ADX|DI)(?:\(14\)|[ -]?14(?![\w.,%]*[\w%])(?!\s*\[))"
-    r"|volatility(?:\(20\)|[ -]20(?![\w.,%]*[\w%])(?!\s*\[))"
-    r"|(?:EMA|SMA|MACD|Donchian|Bollinger)(?:\(@\)|[ -]?@(?![\w.,/%]*[\w%])))".replace(
+    r"\b(?:(?:RSI|ATR|ADX|DI)(?:\(14\)|[ -]?14(?![\w.,%]*[\w%])(?!\s*[%\[]))"
+    r"|volatility(?:\(20\)|[ -]20(?![\w.,%]*[\w%])(?!\s*[%\[]))"
+    r"|(?:EMA|SMA|MACD|Donchian|Bollinger)(?:\(@\)|[ -]?@(?![\w.,/%]*[\w%])(?!\s*%)))".replace(
         "@", r"(?:9|10|12|20|26|50|200)(?:(?:[,/]\s?|,? and )(?:2|9|10|12|20|26|50|200)(?![\w.%]*[\w%]))*"
     )
     + r"|\b(?:1|5|10|14|20|50|200)-(?:bar|period)\b",
@@ -32,27 +32,49 @@ _DATE = re.compile(r"(?<![\w.,/+-])\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\
 _WORD = re.compile(
     r"\b(?:eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
     r"|hundreds?|thousands?|(?:m|b|tr)illions?|dozens?)\b"
-    r"|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten) (?:%|percent|per cent|pct|basis|bps|points?|dollars?|usd\w?)\b",
+    r"|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten) (?:%|percent|per cent|pct|basis|bps|points?|dollars?|usd\w?)\b"
+    r"|\d+ (?:k|m|mm|mn|b|bn|t|tn)\b",
     re.IGNORECASE,
 )
 _GROUPED_BY_SPACES = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?!\w)")
 _CHUNK = re.compile(r"[^\s()\[\]{}<>=≤≥≈~\"“”„«»|§]*\d[^\s()\[\]{}<>=≤≥≈~\"“”„«»|§]*")
-_PLAIN = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
-_NUMBER = re.compile(rf"(?P<number>[-+]?{_PLAIN})(?P<unit>%|bps?|x|-[A-Za-z]+)?")
+_PLAIN = r"(?:[1-9](?:\.\d+)?[eE][-+]?\d{1,3}|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+_NUMBER = re.compile(rf"(?P<number>[-+]?{_PLAIN})(?P<unit>%|bps?|x|-[A-Za-z]{(3,)})?")
 _RANGE = re.compile(rf"({_PLAIN})(%?)-({_PLAIN})(%?)")
 _SENTENCE_END = re.compile(r"[.!?;。](?=\s|$)|[\n\r\u2028\u2029]")
+_MINUS = re.compile(r"\b(?:minus|negative) (?=\d)", re.IGNORECASE)
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-"})
 
 
 @dataclass(frozen=True, slots=True)
+class _Number:
+    """A number as it is written. Without a sign it tells the size only ("fell 3 %")."""
+
+    value: Decimal
+    half_digit: Decimal
+    signed: bool
+    percent: bool
+
+    @classmethod
+    def read(cls, text: str, *, percent: bool) -> _Number:
+        plain = text.replace(",", "")
+        mantissa, _, exponent = plain.lower().partition("e")
+        decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+        return cls(Decimal(plain), Decimal(5).scaleb(-decimals - 1), plain[0] in "+-", percent)
+
+    def stands_for(self, value: Decimal) -> bool:
+        """Whether `value`, or a fraction taken as a percentage, rounds to this at the digits shown."""
+        size = value if self.signed else abs(value)
+        return any(abs(size * scale - self.value) <= self.half_digit for scale in ((1, 100) if self.percent else (1,)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Claim:
-    """Something a reader takes for a number or a date. `value` is None when its form is not understood."""
+    """Something a reader takes for a number or a date. `number` is None for a date and for a form that is not understood."""
 
     position: int
     text: str
-    value: Decimal | None = None
-    signed: bool = False
-    percent: bool = False
+    number: _Number | None = None
 
 
 def problems(texts: Iterable[str], evidence: Mapping[str, Evidence]) -> list[str]:
@@ -112,7 +134,8 @@ def _problems_in(sentence: str, evidence: Mapping[str, Evidence]) -> list[str]:
 
 
 def _claims(sentence: str) -> Iterator[_Claim]:
-    blanked = _NAME.sub(_blank, _CITATION.sub(_blank, _NAME.sub(_blank, sentence)))
+    blanked = _CITATION.sub(_blank, _NAME.sub(_blank, sentence))
+    blanked = _MINUS.sub(lambda match: "-".rjust(len(match[0])), blanked)
     for pattern in (_DATE, _WORD, _GROUPED_BY_SPACES):
         for match in pattern.finditer(blanked):
             yield _Claim(match.start(), match[0])
@@ -130,11 +153,9 @@ def _claims(sentence: str) -> Iterator[_Claim]:
 def _read(position: int, text: str) -> Iterator[_Claim]:
     if pair := _RANGE.fullmatch(text):
         percent = bool(pair[2] or pair[4])
-        for number in (pair[1], pair[3]):
-            yield _Claim(position, number, Decimal(number.replace(",", "")), percent=percent)
+        yield from (_Claim(position, part, _Number.read(part, percent=percent)) for part in (pair[1], pair[3]))
     elif match := _NUMBER.fullmatch(text):
-        number = match["number"].replace(",", "")
-        yield _Claim(position, text, Decimal(number), signed=number[0] in "+-", percent=match["unit"] == "%")
+        yield _Claim(position, text, _Number.read(match["number"], percent=match["unit"] == "%"))
     else:
         yield _Claim(position, text)
 
@@ -145,26 +166,11 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _holds(result: object, claim: _Claim) -> bool:
-    if claim.value is None:
-        # A date may be cut short; any other text (a time frame, a symbol with a digit) must be in the evidence word for word.
-        is_date = _DATE.fullmatch(claim.text) is not None
-        return any(
-            leaf == claim.text or (is_date and leaf.startswith(claim.text)) for leaf in _leaves(result) if isinstance(leaf, str)
-        )
-    return any(
-        _is_shown_as(value * scale, claim)
-        for value in map(_as_number, _leaves(result))
-        if value is not None
-        for scale in ((1, 100) if claim.percent else (1,))
-    )
-
-
-def _is_shown_as(value: Decimal, claim: _Claim) -> bool:
-    """Whether `value` rounds to the claim at the digits it shows. A claim without a sign tells the size only ("fell 3 %")."""
-    assert claim.value is not None
-    exponent = claim.value.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return abs((value if claim.signed else abs(value)) - claim.value) <= Decimal(5).scaleb(exponent - 1)
+    if claim.number is not None:
+        return any(claim.number.stands_for(value) for leaf in _leaves(result) if (value := _as_number(leaf)) is not None)
+    # A date may be cut short; any other text (a time frame, a symbol with a digit) must be in the evidence word for word.
+    texts = [leaf for leaf in _leaves(result) if isinstance(leaf, str)]
+    return claim.text in texts or (bool(_DATE.fullmatch(claim.text)) and any(leaf.startswith(claim.text) for leaf in texts))
 
 
 def _as_number(leaf: object) -> Decimal | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.instruments import Instrument
 
-_TIMEFRAME = re.compile(r"^([1-9]\d*)([mhdw])$")
+_TIMEFRAME = re.compile(r"[1-9][0-9]{0,3}[mhdw]")
 _UNIT = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -24,7 +24,7 @@ class Timeframe:
     code: str
 
     def __post_init__(self) -> None:
-        if not _TIMEFRAME.match(self.code):
+        if not _TIMEFRAME.fullmatch(self.code):
             raise InvalidInput(f"timeframe {self.code!r} is not of the form 1m, 15m, 1h, 1d or 1w")
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.answers import ExecutionPlan, WorkingChoice
-from agents.models.rules.facts import Facts
+from agents.models.rules.facts import Facts, finite
 
 WIDE_SPREAD = 20.0  # basis points
 TOO_LARGE = 0.10  # of a recent bar's volume
@@ -15,7 +15,7 @@ def decide(facts: Facts) -> ExecutionPlan:
         return ExecutionPlan(abstain=True, orders=[], reason="The approved orders cannot be read.")
     choices = []
     for row in approved.values.get("orders", []):
-        spread, share = row.get("spread_bps"), row.get("share_of_bar_volume")
+        spread, share = finite(row.get("spread_bps")), finite(row.get("share_of_bar_volume"))
         if row.get("side") == "sell":
             style, why = "now", "A sale takes risk off and does not wait."
         elif spread is None or share is None:

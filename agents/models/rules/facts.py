@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -23,8 +25,8 @@ class Fact:
         return "error" not in self.values and self.values.get("available", True) is not False
 
     def number(self, name: str) -> float | None:
-        value = self.values.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        """A finite number; None for anything else."""
+        return finite(self.values.get(name))
 
     def say(self, label: str, name: str, unit: str = "") -> str:
         """`label value [id]`, as a rationale states it."""
@@ -49,6 +51,8 @@ class Facts:
                 try:
                     values = json.loads(message.content)
                 except json.JSONDecodeError:
+                    values = None
+                if not isinstance(values, dict):
                     values = {"error": "unreadable"}
                 found[tool] = Fact(tool, str(values.pop("evidence", "")), values)
         return cls(found)
@@ -58,9 +62,16 @@ class Facts:
         return self.by_tool.get(tool, Fact(tool, "", {"error": "not called"}))
 
 
+def finite(value: object) -> float | None:
+    """The value as a float when it is a finite number, else None: JSON has NaN and infinities in Python."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None
+
+
 def shown(value: float | None) -> str:
-    """A number as a rationale writes it: thousands separated, at most six significant digits."""
+    """A number as a rationale writes it: thousands separated, six significant digits or all before the point."""
     if value is None:
         return "unknown"
-    text = f"{value:,.6g}" if abs(value) < 1_000_000 else f"{value:,.0f}"
-    return text if "e" not in text else f"{value:.8f}".rstrip("0")
+    if 1_000_000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    text = f"{value:.6g}"
+    return f"{Decimal(text):,f}" if abs(value) < 1e15 else text

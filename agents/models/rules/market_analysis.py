@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from agents.answers import MarketView
-from agents.models.rules.facts import Fact, Facts
+from agents.models.rules.facts import Fact, Facts, finite
 
 STRONG_TREND = 25.0  # ADX; Wilder
 EXTREME_VOLATILITY, QUIET_VOLATILITY = 90.0, 20.0  # percentile
@@ -80,7 +80,7 @@ def _confidence(trend: str, adx: float, percentile: float | None, long_history: 
 def _channel(fact: Fact) -> Literal["positive", "negative", "neutral", "unavailable"]:
     """The mean of readings that are scaled to −1..1; anything else says nothing about direction."""
     readings = fact.values.get("readings", []) if fact.available else []
-    scores = [r["value"] for r in readings if r.get("unit") == "score" and isinstance(r.get("value"), int | float)]
+    scores = [score for r in readings if r.get("unit") == "score" and (score := finite(r.get("value"))) is not None]
     if not scores:
         return "unavailable"
     mean = sum(scores) / len(scores)
@@ -88,11 +88,11 @@ def _channel(fact: Fact) -> Literal["positive", "negative", "neutral", "unavaila
 
 
 def _below(level: float | None, close: float) -> float | None:
-    return level if level is not None and level < close else None
+    return level if level is not None and 0 < level < close else None
 
 
 def _above(level: float | None, close: float) -> float | None:
-    return level if level is not None and level > close else None
+    return level if level is not None and level > max(close, 0) else None
 
 
 def _abstain(reason: str) -> MarketView:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from agents.answers import RebalancePlan, TargetWeight
-from agents.models.rules.facts import Facts
+from agents.models.rules.facts import Facts, finite
 
 LEAST_CHANGE = 0.05  # of equity; below it fees outweigh the mending
+_NAMED = 10  # holdings that the reason names; all of them would outgrow it
 
 
 def decide(facts: Facts) -> RebalancePlan:
     held, limits = facts.get("get_volatilities"), facts.get("get_limits")
     rows = held.values.get("held", []) if held.available else []
-    if not rows or any(not row.get("volatility") or row.get("weight") is None for row in rows):
-        return RebalancePlan(abstain=True, targets=[], turnover=0.0, reason="A weight or a volatility is missing.")
+    known = all((finite(row.get("volatility")) or 0) > 0 and finite(row.get("weight")) is not None for row in rows)
+    if not (rows and known and limits.available):
+        return RebalancePlan(abstain=True, targets=[], turnover=0.0, reason="A weight, a volatility or the limits are missing.")
     invested = sum(row["weight"] for row in rows)
     total = sum(1 / row["volatility"] for row in rows)
     cap = float(limits.values.get("limits", {}).get("max_position", 1))
@@ -33,6 +35,6 @@ def decide(facts: Facts) -> RebalancePlan:
         targets=[TargetWeight(symbol=symbol, weight=target) for symbol, _, target in changes],
         turnover=round(sum(abs(target - weight) for _, weight, target in changes) / 2, 4),
         reason="Weights have drifted from equal risk: "
-        + ", ".join(f"{symbol} from {weight:.4g} [{held.id}]" for symbol, weight, _ in changes)
-        + ".",
+        + ", ".join(f"{symbol} from {weight:.4g} [{held.id}]" for symbol, weight, _ in changes[:_NAMED])
+        + (" and others." if len(changes) > _NAMED else "."),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agents.answers import RiskPlan, RiskVerdict
-from agents.models.rules.facts import Fact, Facts
+from agents.models.rules.facts import Fact, Facts, finite
 
 ORDINARY_RISK = 0.01  # of equity; the Turtles' unit, half of Elder's 2 % rule
 WEAK_CONVICTION = 0.5
@@ -16,13 +17,16 @@ def decide(facts: Facts) -> RiskPlan:
     proposals, portfolio, limits = (facts.get(name) for name in ("get_proposals", "get_portfolio", "get_limits"))
     if not (proposals.available and portfolio.available and limits.available):
         return RiskPlan(abstain=True, verdicts=[], reason="The proposals, the portfolio or the limits cannot be read.")
+    drawdown = portfolio.number("drawdown")
+    if drawdown is None or portfolio.number("equity") is None:
+        return RiskPlan(abstain=True, verdicts=[], reason="Equity or drawdown is unknown.")
     most = min(ORDINARY_RISK, _limit(limits, "risk_per_trade", ORDINARY_RISK))
-    drawdown, worst = portfolio.number("drawdown") or 0.0, _limit(limits, "drawdown", 0.1)
+    worst = _limit(limits, "drawdown", 0.1)
     holdings = {row["symbol"] for row in portfolio.values.get("holdings", [])}
     verdicts: list[RiskVerdict] = []
     taken: dict[str, float] = {}
     signals = proposals.values.get("signals", [])
-    for row in sorted(signals, key=lambda row: (row["action"] != "exit", -row.get("conviction", 0.0), row["symbol"])):
+    for row in sorted(signals, key=lambda row: (row["action"] != "exit", -_conviction(row), row["symbol"])):
         symbol = row["symbol"]
         if row["action"] == "exit":
             verdicts.append(_verdict(symbol, "take", 0.0, "An exit takes risk off."))
@@ -35,7 +39,7 @@ def decide(facts: Facts) -> RiskPlan:
                 _verdict(symbol, "veto", 0.0, f"{portfolio.say('Drawdown', 'drawdown')} is above two thirds of its limit.")
             )
         else:
-            weak = row.get("conviction", 0.0) < WEAK_CONVICTION or drawdown > worst / 3
+            weak = _conviction(row) < WEAK_CONVICTION or drawdown > worst / 3
             bet = sum(
                 share
                 for other, share in {**dict.fromkeys(holdings, most / 2), **taken}.items()
@@ -62,6 +66,11 @@ def _verdict(symbol: str, verdict: str, risk_fraction: float, reason: str) -> Ri
     return RiskVerdict.model_validate(
         {"symbol": symbol, "verdict": verdict, "risk_fraction": round(risk_fraction, 6), "reason": reason}
     )
+
+
+def _conviction(row: Mapping[str, Any]) -> float:
+    """An unknown conviction is a weak one."""
+    return finite(row.get("conviction")) or 0.0
 
 
 def _limit(limits: Fact, name: str, default: float) -> float:

@@ -8,7 +8,7 @@ bought on weakness within an up trend as in Connors and Alvarez, *Short Term Tra
 from __future__ import annotations
 
 from agents.answers import Signal
-from agents.models.rules.facts import Facts, shown
+from agents.models.rules.facts import Facts, finite, shown
 
 STOP_IN_ATR = 2.0
 OVERSOLD, OVERBOUGHT = 35.0, 80.0
@@ -26,8 +26,10 @@ def decide(facts: Facts) -> Signal:
         or close is None
         or atr is None
     ):
-        return _plain("abstain", "Price, position or ATR 14 is missing.")
-    trend, conviction = str(view.values.get("trend")), float(view.values.get("confidence") or 0.0)
+        return _plain("abstain", "Price, position or ATR(14) is missing.")
+    trend, conviction = view.values.get("trend"), finite(view.values.get("confidence"))
+    if trend not in ("up", "down", "sideways") or conviction is None:
+        return _plain("abstain", "The market view is incomplete.")
     if position.values["held"]:
         low = indicators.number("donchian_10_low")
         if low is not None and close < low:
@@ -39,9 +41,11 @@ def decide(facts: Facts) -> Signal:
                 f"The trend has turned down: {indicators.say('close', 'last_close')} lies below both averages.",
                 conviction,
             )
+        if low is None:
+            return _plain("abstain", "The 10-bar low that a holding is judged by is missing.")
         return _plain(
             "hold",
-            f"Held, and {indicators.say('close', 'last_close')} is above the 10-bar low {shown(low)} [{indicators.id}].",
+            f"Held, and {indicators.say('close', 'last_close')} is not below the 10-bar low {shown(low)} [{indicators.id}].",
             conviction,
         )
     if any(order.get("purpose") == "entry" for order in position.values.get("open_orders", [])):
@@ -53,7 +57,7 @@ def _entry(facts: Facts, trend: str, conviction: float, close: float, atr: float
     indicators = facts.get("get_indicators")
     high, rsi, adx = (indicators.number(name) for name in ("donchian_20_high", "rsi_14", "adx_14"))
     if high is None or rsi is None or adx is None:
-        return _plain("abstain", "The 20-bar high, RSI 14 or ADX 14 is missing.")
+        return _plain("abstain", "The 20-bar high, RSI(14) or ADX(14) is missing.")
     if trend != "up":
         return _plain("hold", f"No entry without an up trend; the trend is {trend}.", conviction)
     stop = close - STOP_IN_ATR * atr
