@@ -25,6 +25,7 @@ from data_channels.market.synthetic import SyntheticFeed
 from graph.asking import Asker
 from graph.config import SessionConfig
 from graph.events import Listener, ignore
+from graph.folders import Folders as Folders
 from graph.record import LedgerAnswers, LedgerRecord
 from graph.runner import Runner
 from graph.snapshot import WINDOW, Snapshots, check_listed
@@ -47,34 +48,6 @@ _DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars mov
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
-    """Where a session keeps its files. A simulation has a ledger of its own: it can be repeated and thrown away."""
-
-    home: Path
-    session: Path
-
-    @classmethod
-    def of(cls, home: Path, config: SessionConfig) -> Folders:
-        return cls(home, home / "simulations" / config.session_id if config.simulated else home / "desk")
-
-    @property
-    def ledger(self) -> Path:
-        return self.session / "ledger.db"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.session / "checkpoints.db"
-
-    @property
-    def paper(self) -> Path:
-        return self.session / "paper.db"
-
-    @property
-    def answers(self) -> Path:
-        return self.home / "answers.db"
-
-
-@dataclass(frozen=True, slots=True)
 class TradingSystem:
     """One open session. Use `TradingSystem.open`."""
 
@@ -84,6 +57,8 @@ class TradingSystem:
     database: Database
     desk: Desk
     asker: Asker
+    snapshots: Snapshots
+    record: LedgerRecord
     runner: Runner
 
     @classmethod
@@ -145,20 +120,22 @@ class TradingSystem:
                 principals={principal.name: principal for principal in principals.values()},
             )
             kept_answers = LedgerAnswers(answers, clock)
+            record = LedgerRecord(database, ACCOUNT, clock)
+            snapshots = Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols)
             asker = Asker(
                 agents={name: Agent(spec, chat, _model_name(config, chat), kept_answers) for name, spec in ROSTER.items()},
                 desk=desk,
                 database=database,
                 feed=market,
                 clock=clock,
-                record=LedgerRecord(database, ACCOUNT, clock),
+                record=record,
                 listener=listener,
             )
             context = CycleContext(
                 desk=desk,
                 database=database,
                 clock=clock,
-                snapshots=Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols),
+                snapshots=snapshots,
                 asker=asker,
                 principals=principals,
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
@@ -167,7 +144,7 @@ class TradingSystem:
             saver = AsyncSqliteSaver(connection, serde=serializer())
             await desk.sync()
             runner = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=ACCOUNT)
-            yield cls(config, market, clock, database, desk, asker, runner)
+            yield cls(config, market, clock, database, desk, asker, snapshots, record, runner)
 
 
 def make_feed(config: SessionConfig) -> MarketFeed:

@@ -76,8 +76,7 @@ async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     ctx, run_id = runtime.context, state["run_id"]
     for order in await ctx.desk.cancel_entries(but_run=run_id):
         ctx.asker.tell("order_cancelled", run_id, order=order)
-    for fill in await ctx.desk.sync():
-        ctx.asker.tell("fill_booked", run_id, fill=fill)
+    await _sync(ctx, run_id)
     snapshot, content = await ctx.snapshots.take(state["as_of"])
     before = (await ctx.desk.account()).risk
     risk = await ctx.desk.observe(snapshot.prices)
@@ -94,6 +93,16 @@ async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
         "symbols": symbols,
         "rebalance": await _rebalancing_due(ctx, snapshot, run_id),
     }
+
+
+async def _sync(ctx: CycleContext, run_id: str) -> None:
+    """Book what the venue did, and tell of the fills and of the stops that the core placed for them."""
+    before = {order.client_order_id for order in (await ctx.desk.account()).live_orders}
+    for fill in await ctx.desk.sync():
+        ctx.asker.tell("fill_booked", run_id, fill=fill)
+    for order in (await ctx.desk.account()).live_orders:
+        if order.client_order_id not in before:
+            ctx.asker.tell("order_sent", run_id, order=order)
 
 
 async def _rebalancing_due(ctx: CycleContext, snapshot: Snapshot, run_id: str) -> bool:
@@ -275,8 +284,7 @@ async def _watch(ctx: CycleContext, run_id: str, sent: Sequence[str]) -> None:
     """Follow fresh orders for a moment, so that fills are booked and stops placed at once."""
     for _ in range(WATCHES if sent else 0):
         await ctx.clock.sleep(WATCH_SECONDS)
-        for fill in await ctx.desk.sync():
-            ctx.asker.tell("fill_booked", run_id, fill=fill)
+        await _sync(ctx, run_id)
         live = {order.client_order_id for order in (await ctx.desk.account()).live_orders}
         if not live & set(sent):
             break

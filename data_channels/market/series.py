@@ -147,6 +147,14 @@ class SeriesFeed:
     async def close(self) -> None:
         """Nothing is held open."""
 
+    def series(self, symbol: str) -> BarSeries:
+        """All that is held of a market, whatever was known when.
+
+        Raises:
+            UnknownSymbol: the feed does not list it.
+        """
+        return self._of(symbol, self.timeframe)
+
     def span(self, symbol: str) -> tuple[datetime, datetime]:
         """When the first bar of `symbol` opens and when its last one closes.
 

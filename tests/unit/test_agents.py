@@ -199,11 +199,6 @@ REPAIRABLE = [faults.truncated_answer, faults.wrong_schema, faults.empty, faults
 async def test_an_invalid_answer_gets_one_repair(server: ModelServer, pool: Any, bad: faults.Fault) -> None:
     server.misbehave([bad])
     outcome = await over_http(server, pool).ask(BTC, context())
-    if outcome.answer is None:  # a model that declines is not asked again
-        assert bad is faults.refusal
-        assert "declined to answer" in outcome.why
-        assert len(server.requests) == 1
-        return
     assert outcome.answer == MarketView(**VIEW)
     assert (len(server.requests), outcome.usage.model_calls, outcome.usage.repairs) == (2, 2, 1)
     assert outcome.usage.input_tokens == sum(request.prompt_tokens for request in server.requests)
@@ -214,8 +209,13 @@ async def test_an_invalid_answer_gets_one_repair(server: ModelServer, pool: Any,
 
 @pytest.mark.parametrize(
     ("bad", "why"),
-    [(faults.wrong_schema, "does not fit MarketView"), (faults.empty, "is empty"), (faults.prose, "is no JSON")],
-    ids=["wrong schema", "empty", "prose"],
+    [
+        (faults.wrong_schema, "does not fit MarketView"),
+        (faults.empty, "is empty"),
+        (faults.prose, "is no JSON"),
+        (faults.refusal, "declined to answer"),
+    ],
+    ids=["wrong schema", "empty", "prose", "refusal"],
 )
 async def test_a_second_invalid_answer_is_an_abstention(server: ModelServer, pool: Any, bad: faults.Fault, why: str) -> None:
     server.misbehave([bad, bad, bad])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -78,7 +80,7 @@ def test_supported_numbers_and_names(text: str) -> None:
         "13 % @",
         "28.40001 @",
         "2026-01-03 @",
-        "0.3 @",
+        "0.4 @",
         "9e9 @",
         "0e9 @",
         "1e400 @",
@@ -118,7 +120,7 @@ def test_supported_numbers_and_names(text: str) -> None:
         "12’120 @",
         "10_12 @",
         "5*10 @",
-        "6\u200b3 @",
+        "9\u200b9 @",
         "12\u033612 @",
         "10/12/2026 @",
         # scales and units stuck to it
@@ -201,7 +203,8 @@ values = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False).filter(lambda
 @given(values, st.integers(0, 8), st.booleans())
 def test_a_number_shown_at_any_digits_is_supported(value: float, digits: int, grouped: bool) -> None:
     item, held = evidence(nested={"rows": [["x", value]]})
-    text = f"{value:,.{digits}f}" if grouped else f"{value:.{digits}f}"
+    written = Decimal(str(value))  # as a model reads it in the JSON of the result
+    text = f"{written:,.{digits}f}" if grouped else f"{written:.{digits}f}"
     assume(float(text.replace(",", "")) != 0 or value >= 0)  # "-0.0" would be a sign and no size
     assert problems([f"it is {text} [{item.id}]"], held) == []
     assert problems([f"it is {text}"], held) != []
@@ -210,7 +213,8 @@ def test_a_number_shown_at_any_digits_is_supported(value: float, digits: int, gr
 @given(values, st.integers(0, 8), st.sampled_from([-3, -2, 2, 3]))
 def test_a_number_changed_beyond_rounding_is_refused(value: float, digits: int, steps: int) -> None:
     item, held = evidence(value=value)
-    shown = round(abs(value), digits) + steps * 10.0**-digits
+    unit = Decimal(1).scaleb(-digits)
+    shown = abs(Decimal(str(value))).quantize(unit) + steps * unit
     assume(shown > 0)
     assert problems([f"it is {shown:.{digits}f} [{item.id}]"], held) != []
 

@@ -110,6 +110,10 @@ TRANSITIONS: dict[tuple[OrderState, OrderEvent], OrderState] = {
     # A cancel that lost the race against the last fill.
     (_S.FILLED, _E.CANCELLED): _S.FILLED,
     (_S.REFUSED, _E.REFUSED): _S.REFUSED,
+    # The venue said that it had no such order, and then it arrived after all: evidence takes the refusal back.
+    (_S.REFUSED, _E.ACCEPTED): _S.OPEN,
+    (_S.REFUSED, _E.PARTLY_FILLED): _S.PARTIALLY_FILLED,
+    (_S.REFUSED, _E.FULLY_FILLED): _S.FILLED,
 }
 
 

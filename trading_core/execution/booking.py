@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from pydantic import TypeAdapter
@@ -22,6 +22,12 @@ from trading_core.risk.state import AccountRisk
 _RISK = TypeAdapter(AccountRisk)
 _BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)  # no venue has a trade from before the first block
 
+# A request can reach the venue after it was given up on; venues discard what is older than a few seconds (Binance
+# `recvWindow` and Bybit `recv_window`: 5 s by default). Before that, "no such order" does not mean that there will be none.
+ABSENT_AFTER = timedelta(seconds=10)
+# Fills are read again from this long before the newest one: a venue may list a trade late, behind a younger one.
+OVERLAP = timedelta(hours=1)
+
 # What a venue's word on an order means to ours. A fill is never inferred from a state: fills come as fills.
 _EVENT_OF_STATE = {
     OrderState.OPEN: OrderEvent.ACCEPTED,
@@ -36,7 +42,8 @@ class Booking:
     """The ledger's side of one account.
 
     Attributes:
-        known_at: when the venue was last read completely; None before the first time.
+        known_at: as of when the venue was last read completely; None before the first time.
+        in_flight: client order ids whose `place` call has not returned yet. The venue not knowing one of them means nothing.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Booking:
         self._account_id, self._database, self._broker = account_id, database, broker
         self._clock, self._limits, self._instruments = clock, limits, instruments
         self.known_at: datetime | None = None
+        self.in_flight: set[str] = set()
 
     async def risk(self, uow: UnitOfWork) -> AccountRisk:
         """What the loss limits remember of the account."""
@@ -69,18 +77,31 @@ class Booking:
             await uow.risk.change(RiskStateChange(self._account_id, *states, after.changed_by, after.reason, now))
 
     async def apply(
-        self, client_order_id: str, event: OrderEvent, detail: str = "", *, venue_order_id: str | None = None
+        self,
+        client_order_id: str,
+        event: OrderEvent,
+        detail: str = "",
+        *,
+        when: Callable[[Order], bool],
+        venue_order_id: str | None = None,
     ) -> Order:
-        """Move an order by one venue event.
-
-        Raises:
-            IllegalTransition: the table has no such row.
-        """
+        """Move an order by the answer to a call, unless it no longer stands as `when` says: a sync can be quicker to learn more."""
         async with self._database.transaction() as uow:
             order = await self._order(uow, client_order_id)
+            if not when(order):
+                return order
             moved = order.on(event, at=self._clock.now(), reason=detail, venue_order_id=venue_order_id)
             await uow.orders.update(moved, event, detail)
             return moved
+
+    async def order(self, client_order_id: str) -> Order:
+        """An order as the ledger has it.
+
+        Raises:
+            LedgerError: it is not on record.
+        """
+        async with self._database.reading() as uow:
+            return await self._order(uow, client_order_id)
 
     async def sync(self) -> tuple[Fill, ...]:
         """Book every fill not seen before, then learn what became of live orders.
@@ -89,28 +110,42 @@ class Booking:
             BrokerUnavailable: the venue could not be read; nothing was assumed.
             LedgerError: the venue tells of something the ledger cannot hold.
         """
-        async with self._database.reading() as uow:
-            since = await uow.fills.last_at(self._account_id)
-        fills = await self._broker.fills(since=since or _BEGINNING)
-        new = tuple([fill for fill in fills if await self._book(fill)])
+        asked_at = self._clock.now()
+        new = await self._book_fills()
         open_at_venue = {report.client_order_id: report for report in await self._broker.open_orders()}
         async with self._database.reading() as uow:
-            live = await uow.orders.live(self._account_id)
-        for order in live:
-            report = open_at_venue.get(order.client_order_id) or await self._broker.order(order.client_order_id, order.symbol)
-            await self._follow(order, report)
-        self.known_at = self._clock.now()
+            live = {order.client_order_id: order for order in await uow.orders.live(self._account_id)}
+            # What the venue holds open and the ledger does not: an order that came after it was found absent, or not ours.
+            for key in open_at_venue.keys() - live.keys():
+                live[key] = await self._order(uow, key)
+        for key, order in live.items():
+            if key not in self.in_flight:
+                await self._follow(order, open_at_venue.get(key) or await self._broker.order(key, order.symbol))
+        self.known_at = asked_at
         return new
 
     async def _follow(self, order: Order, report: OrderReport | None) -> None:
-        if report is None:
-            if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN) and not order.filled:
-                await self.apply(order.client_order_id, OrderEvent.ABSENT, "the venue has no such order")
+        """Write down what a report adds to the record, if anything."""
+        if _news(order, report, self._clock.now()) is None:
             return
-        event = _EVENT_OF_STATE.get(report.state)
-        settled = event is OrderEvent.ACCEPTED and order.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
-        if event is not None and not settled:
-            await self.apply(order.client_order_id, event, report.reason, venue_order_id=report.venue_order_id)
+        async with self._database.transaction() as uow:
+            # Somebody else may have moved it since it was read.
+            order = await self._order(uow, order.client_order_id)
+            event = _news(order, report, self._clock.now())
+            if event is None:
+                return
+            detail = report.reason if report else "the venue has no such order"
+            venue_order_id = report.venue_order_id if report else None
+            moved = order.on(event, at=self._clock.now(), reason=detail, venue_order_id=venue_order_id)
+            await uow.orders.update(moved, event, detail)
+
+    async def _book_fills(self) -> tuple[Fill, ...]:
+        async with self._database.reading() as uow:
+            last = await uow.fills.last_at(self._account_id)
+            since = last - OVERLAP if last else _BEGINNING
+            booked = {fill.trade_id: fill for fill in await uow.fills.since(self._account_id, since)}
+        found = await self._broker.fills(since=since)
+        return tuple([fill for fill in found if booked.get(fill.trade_id) != fill and await self._book(fill)])
 
     async def _book(self, fill: Fill) -> bool:
         async with self._database.transaction() as uow:
@@ -120,7 +155,7 @@ class Booking:
             filled = order.on_fill(fill)
             event = OrderEvent.FULLY_FILLED if filled.remaining == 0 else OrderEvent.PARTLY_FILLED
             before = await uow.portfolios.load(self._account_id)
-            after = before.after(fill, self._instruments[fill.symbol])
+            after = before.after(fill, self._listed(fill.symbol))
             await uow.orders.update(filled, event, f"{fill.quantity} at {fill.price}")
             await uow.portfolios.save(after)
             if fill.side is Side.SELL and filled.state is OrderState.FILLED:
@@ -132,7 +167,7 @@ class Booking:
     async def _profit(self, uow: UnitOfWork, sale: Order, before: Portfolio) -> Decimal:
         """Profit of a finished sale, quote. Sales do not move the average cost, so the one before its last fill holds for all."""
         average = before.position(sale.symbol).average_cost or Decimal(0)
-        quote = self._instruments[sale.symbol].quote
+        quote = self._listed(sale.symbol).quote
         fees = sum(
             (fill.fee.amount for fill in await uow.fills.of_order(sale.client_order_id) if fill.fee.asset == quote), Decimal(0)
         )
@@ -147,3 +182,26 @@ class Booking:
                 next_step="Use an account that nothing else trades on",
             )
         return order
+
+    def _listed(self, symbol: str) -> Instrument:
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            raise LedgerError(
+                f"the venue tells of a fill in {symbol}, which this session does not list",
+                not_done="It was not booked",
+                next_step="Open the account with every symbol it trades",
+            )
+        return instrument
+
+
+def _news(order: Order, report: OrderReport | None, now: datetime) -> OrderEvent | None:
+    """What the venue's word on an order adds to the record; None for nothing, or for nothing that is certain yet."""
+    if report is None:
+        lost = order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN) and not order.filled
+        silent_for = now - (order.updated_at or order.created_at)
+        return OrderEvent.ABSENT if lost and silent_for >= ABSENT_AFTER else None
+    event = _EVENT_OF_STATE.get(report.state)
+    if event is OrderEvent.ACCEPTED:
+        return event if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN, OrderState.REFUSED) else None
+    # An end counts when every fill that came before it is booked: until then the rest of the order is not known.
+    return event if order.is_live and report.filled <= order.filled else None

@@ -9,13 +9,13 @@ from decimal import Decimal
 
 from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import MarketDataError
+from trading_core.domain.errors import MarketDataError, UnknownSymbol
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import MarketFeed, Ticker
 from trading_core.domain.orders import Order
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.booking import Booking
-from trading_core.execution.forms import WorkingStyle, make_order, make_request
+from trading_core.execution.forms import reserve
 from trading_core.persistence.session import Database, UnitOfWork
 from trading_core.risk.checks import Actor, GateInputs, RecentOrder
 from trading_core.risk.limits import Limits
@@ -69,7 +69,7 @@ class InputsReader:
         for name in sorted(names):
             try:
                 ticker = await self._feed.ticker(name, as_of=now)
-            except MarketDataError:
+            except (MarketDataError, UnknownSymbol):
                 continue
             if ticker is not None:
                 found[name] = ticker
@@ -82,10 +82,6 @@ class InputsReader:
         now = self._clock.now()
         view = await self.account(uow)
         waiting = [intent for intent in await uow.intents.waiting(self._account_id) if intent.intent_id != but]
-        reserved = []
-        for intent in waiting:
-            request = make_request(intent, self._instruments[intent.symbol], None, WorkingStyle.NOW)
-            reserved.append(make_order(intent, request, tickers.get(intent.symbol), now))
         since = now - timedelta(seconds=max(86_400, self._limits.duplicate_window_seconds))
         recent = [
             RecentOrder(order.created_at, proposer_name, order.symbol, order.side, order.request.quantity, order.intent_id)
@@ -97,7 +93,7 @@ class InputsReader:
             actor=Actor(proposer.name, frozenset(action.value for action in proposer.actions), proposer.accounts),
             portfolio=view.portfolio,
             account_known_at=view.known_at,
-            open_orders=(*view.live_orders, *reserved),
+            open_orders=(*view.live_orders, *(reserve(intent) for intent in waiting)),
             instruments=self._instruments,
             tickers=tickers,
             risk=view.risk,

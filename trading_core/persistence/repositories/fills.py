@@ -51,8 +51,12 @@ class FillsRepository(Repository):
         at: datetime | None = row["at"] if row is not None else None
         return at
 
-    async def _where(self, condition: ColumnElement[bool]) -> tuple[Fill, ...]:
-        query = select(fills).where(condition).order_by(fills.c.sequence)
+    async def since(self, account_id: str, at: datetime) -> tuple[Fill, ...]:
+        """Fills dated at or after `at`, in the order they were booked."""
+        return await self._where(fills.c.account_id == account_id, fills.c.at >= at)
+
+    async def _where(self, *conditions: ColumnElement[bool]) -> tuple[Fill, ...]:
+        query = select(fills).where(*conditions).order_by(fills.c.sequence)
         return tuple(_fill(row) for row in await self._all(query))
 
 

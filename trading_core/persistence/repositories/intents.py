@@ -100,7 +100,7 @@ class IntentsRepository(Repository):
             .where(
                 orders.c.account_id == account_id, orders.c.symbol == symbol, orders.c.side == Side.BUY, orders.c.filled != ZERO
             )
-            .order_by(orders.c.created_at.desc())
+            .order_by(orders.c.created_at.desc(), orders.c.client_order_id)
             .limit(1)
         )
         row = await self._one(query)
