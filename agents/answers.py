@@ -1,6 +1,6 @@
 """What each agent answers. Every string has a maximum: small models run on without one.
 
-Numbers in `reason` are followed by the id of the tool result they stand on, such as `RSI 28.4 [e1a2b3c4]`. Abstaining is an
+Numbers in `reason` are followed by the id of the tool result they stand on, such as `RSI 28.4 [e1a2b3c4d]`. Abstaining is an
 answer of its own: it says "I do not know", while holding says "I know, and nothing should be done".
 """
 

@@ -1,6 +1,6 @@
 """Whether every number in an answer's text stands on the evidence it cites.
 
-A number is supported when a citation follows it in the same sentence (`close 63,120.5 [e1a2b3c4]`) and the cited tool
+A number is supported when a citation follows it in the same sentence (`close 63,120.5 [e1a2b3c4d]`) and the cited tool
 result holds that value, up to the digits shown. The parameters of the desk's own indicators (`RSI(14)`, `EMA 200`, `20-bar`)
 are names, not claims. Everything else with a digit in it is a claim, and a claim whose form is not understood is refused:
 what a reader takes for a number never goes unchecked. Texts are English; number words up to ten are ordinary language.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from agents.answers import RebalancePlan, RiskVerdict, Signal
+from agents.grounding import cited
 from tools.context import Facts, number
 from trading_core.domain.intents import TradeIntent, make_intent_id
 from trading_core.domain.money import ZERO
@@ -66,18 +67,16 @@ class IntentMaker:
     def __init__(self, run_id: str, account_id: str, snapshot: Snapshot) -> None:
         self._run_id, self._account_id, self._snapshot = run_id, account_id, snapshot
 
-    def exit(self, symbol: str, signal: Signal, proposer: str, evidence: tuple[str, ...]) -> TradeIntent | None:
+    def exit(self, symbol: str, signal: Signal, proposer: str) -> TradeIntent | None:
         """Sell all that is held; None when there is nothing but dust."""
         instrument = self._snapshot.instruments[symbol]
         quantity = instrument.floor_quantity(self._snapshot.portfolio.position(symbol).quantity)
         if instrument.is_dust(quantity, self._snapshot.tickers[symbol].last):
             return None
         blank = self._blank(symbol, Purpose.EXIT, Side.SELL, proposer)
-        return replace(blank, quantity=quantity, type=OrderType.MARKET, reason=signal.reason, evidence=evidence)
+        return replace(blank, quantity=quantity, type=OrderType.MARKET, reason=signal.reason, evidence=_cited(signal))
 
-    def entry(
-        self, symbol: str, signal: Signal, verdict: RiskVerdict, risk_limit: Decimal, proposer: str, evidence: tuple[str, ...]
-    ) -> TradeIntent | None:
+    def entry(self, symbol: str, signal: Signal, verdict: RiskVerdict, risk_limit: Decimal, proposer: str) -> TradeIntent | None:
         """Buy as much as loses `risk_fraction` of equity at the stop; None when that is not a lot."""
         instrument, ticker = self._snapshot.instruments[symbol], self._snapshot.tickers[symbol]
         if signal.stop_price is None:
@@ -103,7 +102,7 @@ class IntentMaker:
             stop_price=stop,
             time_in_force=time_in_force,
             reason=signal.reason,
-            evidence=evidence,
+            evidence=_cited(signal),
         )
 
     def rebalance(self, symbol: str, weight: float, proposer: str, reason: str) -> TradeIntent | None:
@@ -148,3 +147,7 @@ class IntentMaker:
             type=OrderType.MARKET,
             created_at=self._snapshot.as_of,
         )
+
+
+def _cited(signal: Signal) -> tuple[str, ...]:
+    return tuple(cited([signal.reason]))

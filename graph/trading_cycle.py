@@ -214,10 +214,10 @@ def _wanted(state: CycleState, ctx: CycleContext, snapshot: Snapshot) -> list[tu
         verdict = sizes.get(symbol)
         # Without the risk agent's word an exit goes on and an entry does not.
         if signal.action == "exit" and (verdict is None or verdict.verdict == "take"):
-            found.append((maker.exit(symbol, signal, risk.name, ()), risk))
+            found.append((maker.exit(symbol, signal, risk.name), risk))
         elif signal.action == "enter" and verdict is not None and verdict.verdict == "take" and not _held(snapshot, symbol):
             limit = ctx.desk.limits.risk_per_trade
-            found.append((maker.entry(symbol, signal, verdict, limit, risk.name, ()), risk))
+            found.append((maker.entry(symbol, signal, verdict, limit, risk.name), risk))
     plan, rebalancing = state.get("rebalancing"), ctx.principals["rebalancing"]
     acting = {symbol for symbol, signal in signals.items() if signal.action in ("enter", "exit")}
     for target in plan.targets if plan else []:

@@ -62,8 +62,8 @@ def unavailable(values: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[
 
 
 def indicators() -> st.SearchStrategy[dict[str, Any] | None]:
-    prices = {n: PRICES for n in ("last_close", "ema_20", "ema_50", "ema_200", "atr_14")}
-    channels = {n: PRICES for n in ("donchian_20_high", "donchian_20_low", "donchian_10_low")}
-    ratios = {n: PERCENTS for n in ("rsi_14", "adx_14", "volatility_percentile")}
+    prices = dict.fromkeys(("last_close", "ema_20", "ema_50", "ema_200", "atr_14"), PRICES)
+    channels = dict.fromkeys(("donchian_20_high", "donchian_20_low", "donchian_10_low"), PRICES)
+    ratios = dict.fromkeys(("rsi_14", "adx_14", "volatility_percentile"), PERCENTS)
     symbol = {"symbol": st.just("BTC/USDT"), "available": st.just(True)}
     return unavailable(st.fixed_dictionaries(symbol, optional={**prices, **channels, **ratios}))

@@ -53,10 +53,9 @@ def test_it_abstains_without_holdings_or_limits() -> None:
 
 
 def test_a_long_list_of_changes_fits_its_reason() -> None:
-    answer = plan(*((f"SYMBOL{n}/USDT", 0.9 if n == 0 else 0.001, 50.0) for n in range(12)), cap="0.25")
-    assert not answer.abstain
-    many = plan(*((f"LONGSYMBOLNAME{n}/USDT", 0.0 if n % 2 else 0.5, 50.0) for n in range(60)), cap="0.25")
-    assert len(many.targets) == 60
+    answer = plan(*((f"{n:02}{'LONG' * 6}/USDT"[:30], 0.125 if n % 2 else 0.0, 50.0) for n in range(16)))
+    assert len(answer.targets) == 16
+    assert answer.turnover == 0.5
 
 
 holdings = st.lists(

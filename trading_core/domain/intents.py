@@ -63,6 +63,10 @@ class TradeIntent:
     reason: str = ""
     evidence: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # A checkpoint knows no tuples and gives back a list.
+        object.__setattr__(self, "evidence", tuple(self.evidence))
+
     @property
     def content_hash(self) -> str:
         """Over everything that moves money; an approval is bound to it. Reason and evidence are not part of it."""

@@ -85,7 +85,7 @@ class Booking:
         when: Callable[[Order], bool],
         venue_order_id: str | None = None,
     ) -> Order:
-        """Move an order by the answer to a call, unless it no longer stands as `when` says: a sync can be quicker to learn more."""
+        """Move an order by the answer to a call, while it still stands as `when` says: a sync may have learnt more by then."""
         async with self._database.transaction() as uow:
             order = await self._order(uow, client_order_id)
             if not when(order):
@@ -203,5 +203,7 @@ def _news(order: Order, report: OrderReport | None, now: datetime) -> OrderEvent
     event = _EVENT_OF_STATE.get(report.state)
     if event is OrderEvent.ACCEPTED:
         return event if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN, OrderState.REFUSED) else None
+    if event is OrderEvent.REFUSED and order.filled:
+        event = OrderEvent.CANCELLED  # what has traded was not refused: the rest was
     # An end counts when every fill that came before it is booked: until then the rest of the order is not known.
     return event if order.is_live and report.filled <= order.filled else None

@@ -6,6 +6,7 @@ that a process that dies in between finds it and asks the venue, and never sends
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,12 +19,12 @@ from trading_core.domain.errors import ApprovalError, BrokerError, LedgerError, 
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict, make_client_order_id
 from trading_core.domain.market import MarketFeed, Ticker
-from trading_core.domain.orders import Fill, Order, OrderEvent, Purpose, Side
+from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Purpose, Side
 from trading_core.execution.booking import Booking
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.inputs import AccountView, InputsReader
 from trading_core.execution.protection import Protection
-from trading_core.persistence.session import Database
+from trading_core.persistence.session import Database, UnitOfWork
 from trading_core.risk.engine import evaluate
 from trading_core.risk.limits import Limits
 from trading_core.risk.sizing import affordable
@@ -65,6 +66,8 @@ class Desk:
         self._booking = Booking(account_id, database, broker, clock, limits, instruments)
         self.inputs = InputsReader(account_id, database, self._booking, feed, clock, limits, instruments)
         self._protection = Protection(account_id, database, feed, clock, instruments, self._send)
+        # A sync must not put back the stops that a sale has just taken away. Between processes the venue says no to the second.
+        self._lock = asyncio.Lock()
 
     async def account(self) -> AccountView:
         """Portfolio, live orders and risk state as the ledger has them."""
@@ -113,8 +116,8 @@ class Desk:
         now = self._clock.now()
         state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
         async with self._database.transaction() as uow:
-            asked = await uow.approvals.get(intent_id)
-            if asked is None:
+            asked, intent = await uow.approvals.get(intent_id), await uow.intents.get(intent_id)
+            if asked is None or intent is None or intent.account_id != self.account_id:
                 raise ApprovalError(f"no approval is asked for intent {intent_id[:12]!r}", not_done="Nothing was approved")
             if asked.state is ApprovalState.PENDING and now > asked.expires_at:
                 state, reason = ApprovalState.EXPIRED, "it was not answered in time"
@@ -129,50 +132,100 @@ class Desk:
         """Send an approved intent, once.
 
         The gate is asked again first: the market and the account may have moved. Submitting the same intent again returns
-        its order and sends nothing.
+        its order and sends nothing. An intent that was denied once stays denied.
 
         Returns:
-            The order as it stands after the venue's answer, or the decision that now refuses it.
+            The order as it stands after the venue's answer, or the decision that now refuses it or still awaits an approval.
+
+        Raises:
+            NotPermitted: the principal may not submit.
+            LedgerError: the intent is not on record here.
+            BrokerUnavailable: a sale's stops were taken back and the venue could then not be read. The sale was not sent.
         """
         principal.require(Action.SUBMIT, self.account_id)
         async with self._database.reading() as uow:
-            known = await uow.orders.get(make_client_order_id(intent_id))
             intent = await uow.intents.get(intent_id)
-        if known is not None:
-            return known
+            known = await uow.orders.get(make_client_order_id(intent_id))
         if intent is None or intent.account_id != self.account_id:
             raise LedgerError(f"intent {intent_id[:12]!r} is not on record", not_done="Nothing was sent")
-        sized = await self._make_room(intent) if intent.side is Side.SELL else intent
-        decided = await self._commit(intent, sized, style)
-        return decided if isinstance(decided, RiskDecision) else await self._send(decided)
+        if known is not None:
+            return _of(intent, known)
+        return await (self._sell(intent, style) if intent.side is Side.SELL else self._submit(intent, style))
 
-    async def _commit(self, intent: TradeIntent, sized: TradeIntent, style: WorkingStyle) -> Order | RiskDecision:
-        """Decide once more and write the order down, in one transaction. `sized` is the intent, or less of it."""
-        tickers = await self.inputs.tickers(intent.symbol)
-        now, ticker = self._clock.now(), tickers.get(intent.symbol)
-        proposer = self._principals.get(intent.proposer, Principal(intent.proposer, frozenset(), frozenset()))
-        async with self._database.transaction() as uow:
-            approved = _still_stands(await uow.approvals.get(intent.intent_id), intent, ticker, now)
-            inputs = await self.inputs.read(uow, proposer, tickers, has_approval=approved, but=intent.intent_id)
-            decision = evaluate(sized, inputs, self.limits)
+    async def _sell(self, intent: TradeIntent, style: WorkingStyle) -> Order | RiskDecision:
+        """Cancel the stops that hold the base at the venue, sell no more than is then held, and stop the rest again."""
+        async with self._lock:
+            # Asked before the stops are touched: a sale that may not be made leaves them where they are.
+            tickers, held = await self.inputs.tickers(intent.symbol), await self._held_of(intent)
+            async with self._database.transaction() as uow:
+                known = await uow.orders.get(make_client_order_id(intent.intent_id))
+                if known is not None:  # sent while this submission waited for the lock
+                    return _of(intent, known)
+                decision = await self._decide(uow, intent, held, tickers)
             if decision.verdict is not Verdict.APPROVED:
-                await uow.intents.add_decision(replace(decision, verdict=Verdict.DENIED))
+                return decision
+            for order in (await self.account()).live_orders:
+                if order.symbol == intent.symbol and order.purpose is Purpose.STOP:
+                    await self._cancel(order)
+            result = await self._submit(intent, style, await self._held_of(intent))
+            await self._protection.protect(intent.symbol, await self.account())
+            return result
+
+    async def _held_of(self, intent: TradeIntent) -> TradeIntent:
+        """The intent, for no more than is held in whole lots."""
+        held = (await self.account()).portfolio.position(intent.symbol).quantity
+        instrument = self.instruments.get(intent.symbol)
+        return replace(intent, quantity=min(intent.quantity, instrument.floor_quantity(held))) if instrument else intent
+
+    async def _submit(self, intent: TradeIntent, style: WorkingStyle, sized: TradeIntent | None = None) -> Order | RiskDecision:
+        """Decide once more and write the order down, in one transaction; then send it. `sized` is the intent, or less of it."""
+        sized = sized or intent
+        tickers = await self.inputs.tickers(intent.symbol)
+        ticker = tickers.get(intent.symbol)
+        async with self._database.transaction() as uow:
+            known = await uow.orders.get(make_client_order_id(intent.intent_id))
+            if known is not None:  # sent since submit() looked: by another task, or by another process
+                return _of(intent, known)
+            decision = await self._decide(uow, intent, sized, tickers)
+            if decision.verdict is not Verdict.APPROVED:
                 return decision
             request = make_request(sized, self.instruments[intent.symbol], ticker, style)
-            order = make_order(intent, request, ticker, now)
+            order = make_order(intent, request, ticker, self._clock.now())
             await uow.orders.add(order)
-            return order
+        return await self._send(order)
+
+    async def _decide(
+        self, uow: UnitOfWork, intent: TradeIntent, sized: TradeIntent, tickers: Mapping[str, Ticker]
+    ) -> RiskDecision:
+        """The gate's word at submission, with the proposer's own authority. Of an intent denied before, that denial."""
+        for earlier in await uow.intents.decisions_of(intent.intent_id):
+            if earlier.verdict is Verdict.DENIED:
+                return earlier
+        now, approval = self._clock.now(), await uow.approvals.get(intent.intent_id)
+        approved = _still_stands(approval, intent, tickers.get(intent.symbol), now)
+        proposer = self._principals.get(intent.proposer, Principal(intent.proposer, frozenset(), frozenset()))
+        inputs = await self.inputs.read(uow, proposer, tickers, has_approval=approved, but=intent.intent_id)
+        decision = evaluate(sized, inputs, self.limits)
+        if decision.verdict is Verdict.NEEDS_APPROVAL and not _may_still_come(approval, now):
+            decision = replace(decision, verdict=Verdict.DENIED)
+        if decision.verdict is Verdict.DENIED:
+            await uow.intents.add_decision(decision)
+        return decision
 
     async def _send(self, order: Order) -> Order:
         """The network call for an order that is already written down as `SUBMITTING`."""
+        key = order.client_order_id
+        self._booking.in_flight.add(key)
         try:
             report = await self._broker.place(order.request)
         except OrderRefused as error:
-            return await self._booking.apply(order.client_order_id, OrderEvent.REFUSED, str(error))
+            return await self._booking.apply(key, OrderEvent.REFUSED, str(error), when=_awaits_answer)
         except BrokerError as error:
             # `AmbiguousOutcome`, or something an adapter must not let out of a write: either way nobody knows what was done.
-            return await self._booking.apply(order.client_order_id, OrderEvent.AMBIGUOUS, str(error))
-        return await self._booking.apply(order.client_order_id, OrderEvent.ACCEPTED, venue_order_id=report.venue_order_id)
+            return await self._booking.apply(key, OrderEvent.AMBIGUOUS, str(error), when=_awaits_answer)
+        finally:
+            self._booking.in_flight.discard(key)
+        return await self._booking.apply(key, OrderEvent.ACCEPTED, when=_awaits_answer, venue_order_id=report.venue_order_id)
 
     async def sync(self) -> tuple[Fill, ...]:
         """Book what the venue did, then see to it that every holding has its stop.
@@ -182,12 +235,14 @@ class Desk:
 
         Raises:
             BrokerUnavailable: the venue could not be read; nothing was assumed.
+            LedgerError: the venue tells of something the ledger cannot hold, such as an order of somebody else.
         """
-        fills = await self._booking.sync()
-        view = await self.account()
-        for symbol in view.portfolio.held():
-            await self._protection.protect(symbol, view)
-        return fills
+        async with self._lock:
+            fills = await self._booking.sync()
+            view = await self.account()
+            for symbol in view.portfolio.held():
+                await self._protection.protect(symbol, view)
+            return fills
 
     async def agrees(self) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.
@@ -195,7 +250,7 @@ class Desk:
         Raises:
             BrokerUnavailable: the venue could not be read.
         """
-        at_venue = {asset: balance.total for asset, balance in (await self._broker.balances()).items()}
+        at_venue = {asset: balance.total for asset, balance in (await self._broker.balances()).items() if balance.total}
         ours = {asset: amount for asset, amount in (await self.account()).portfolio.balances.items() if amount}
         return ours == at_venue
 
@@ -216,28 +271,44 @@ class Desk:
 
     async def _cancel(self, order: Order) -> Order:
         """Ask the venue to cancel, and wait a moment for what comes of it: a fill can win the race."""
+        key = order.client_order_id
         try:
-            await self._broker.cancel(order.client_order_id, order.symbol)
+            await self._broker.cancel(key, order.symbol)
         except OrderRefused:
             pass  # the venue does not know it as live: reading it tells what it is
         except BrokerError as error:
-            return await self._booking.apply(order.client_order_id, OrderEvent.AMBIGUOUS, f"cancel: {error}")
+            return await self._booking.apply(key, OrderEvent.AMBIGUOUS, f"cancel: {error}", when=_is_live)
         for _ in range(CANCEL_WAITS):
             await self._clock.sleep(CANCEL_WAIT_SECONDS)
             await self._booking.sync()
-            async with self._database.reading() as uow:
-                now = await uow.orders.get(order.client_order_id)
-            if now is None or not now.is_live:
-                return now or order
+            order = await self._booking.order(key)
+            if not order.is_live:
+                break
         return order
 
-    async def _make_room(self, intent: TradeIntent) -> TradeIntent:
-        """Before a sale: cancel the stops that hold the base at the venue, and sell no more than is then held."""
-        for order in (await self.account()).live_orders:
-            if order.symbol == intent.symbol and order.purpose is Purpose.STOP:
-                await self._cancel(order)
-        held = (await self.account()).portfolio.position(intent.symbol).quantity
-        return replace(intent, quantity=min(intent.quantity, self.instruments[intent.symbol].floor_quantity(held)))
+
+def _of(intent: TradeIntent, order: Order) -> Order:
+    """The order, which must be the intent's: its id holds only the beginning of the intent's."""
+    if order.intent_id != intent.intent_id:
+        raise LedgerError(
+            f"intent {intent.intent_id[:12]!r} would share its order id with another",
+            not_done="Nothing was sent",
+            next_step="Propose it in a new run",
+        )
+    return order
+
+
+def _awaits_answer(order: Order) -> bool:
+    return order.state is OrderState.SUBMITTING
+
+
+def _is_live(order: Order) -> bool:
+    return order.is_live
+
+
+def _may_still_come(approval: Approval | None, now: datetime) -> bool:
+    """Whether the operator was asked and can still answer."""
+    return approval is not None and approval.state is ApprovalState.PENDING and now <= approval.expires_at
 
 
 def _still_stands(approval: Approval | None, intent: TradeIntent, ticker: Ticker | None, now: datetime) -> bool:

@@ -37,9 +37,12 @@ from trading_core.persistence.repositories.orders import OrdersRepository
 from trading_core.persistence.repositories.portfolios import PortfoliosRepository
 from trading_core.persistence.repositories.risk import RiskRepository
 from trading_core.persistence.repositories.runs import RunsRepository, SessionsRepository, SnapshotsRepository
+from trading_core.persistence.sqlite_driver import connector
 
 BUSY_MS = 5_000  # how long a writer waits for another process
 QUEUE_SECONDS = 30.0  # how long a writer waits for others of its own process
+
+POOL_SIZE = 15  # connections to a SQLite file that are kept open; more readers wait for one
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
@@ -172,9 +175,13 @@ def parse_location(location: str | Path) -> URL:
 
 def create_engine(url: URL, *, migrating: bool = False) -> AsyncEngine:
     """An engine with the desk's settings. A migrating one has foreign keys off: SQLite alters a table by replacing it."""
-    engine = create_async_engine(url, poolclass=NullPool) if migrating else create_async_engine(url)
-    if engine.dialect.name != "sqlite":
-        return engine
+    if url.drivername != _DRIVERS["sqlite"]:
+        return create_async_engine(url, poolclass=NullPool) if migrating else create_async_engine(url)
+    if migrating:
+        engine = create_async_engine(url, poolclass=NullPool)
+    else:
+        # Every branch of a cycle reads at once: connections that are opened for a moment and closed cost more than they read.
+        engine = create_async_engine(url, async_creator=connector(str(url.database)), pool_size=POOL_SIZE, max_overflow=0)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:

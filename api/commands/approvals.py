@@ -1,0 +1,59 @@
+"""`approve` and `reject`: an operator's word on one intent."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.commands.settings import api_key, stored_config
+from api.home import HomeContext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Intent = Annotated[str, typer.Argument(metavar="INTENT", help="Id of the intent, or the beginning of it.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Kept with the answer.")]
+
+
+def approve(ctx: HomeContext, intent_id: Intent, reason: Reason = "") -> None:
+    """Allow an order that waits; `resume` then sends it, if it still stands."""
+    asyncio.run(_decide(ctx.obj, intent_id, reason, yes=True))
+
+
+def reject(ctx: HomeContext, intent_id: Intent, reason: Reason = "") -> None:
+    """Refuse an order that waits; `resume` then goes on without it."""
+    asyncio.run(_decide(ctx.obj, intent_id, reason, yes=False))
+
+
+async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
+    from agents.models.spec import NO_KEY
+    from api.console.screen import output
+    from api.console.text import exact
+    from api.ledgers import find_approval
+    from graph.system import ACCOUNT, TradingSystem
+    from trading_core.auth.permissions import operator
+
+    found = await find_approval(home, prefix)
+    intent, run = found.intent, found.run.run
+    # No model is asked here, so any key will do for building the session again.
+    config = stored_config(found.run.session.config, api_key() or NO_KEY)
+    async with TradingSystem.open(config, home, api_key=NO_KEY, at=run.as_of) as system:
+        answer = await system.desk.decide_approval(
+            operator(_name(), ACCOUNT), intent.intent_id, approve=yes, reason=reason.strip()
+        )
+    console = output()
+    console.print(
+        f"{answer.state.value}: {intent.side.value} {exact(intent.quantity)} {intent.symbol} "
+        f"near {exact(found.approval.price)}, by {answer.decided_by}"
+    )
+    console.print(f"`algotrendy resume {run.id}` goes on.")
+
+
+def _name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "operator"

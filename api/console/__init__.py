@@ -1,0 +1,1 @@
+"""What people see: lines while a session runs, tables at its end, the trail of one run."""

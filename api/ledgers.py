@@ -1,0 +1,126 @@
+"""Finding runs and approvals over every session kept in the home folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from graph.folders import Folders
+from trading_core.domain.errors import ApprovalError, RunError
+from trading_core.domain.intents import Approval, TradeIntent
+from trading_core.persistence.records import RunRecord, SessionRecord
+from trading_core.persistence.session import Database, UnitOfWork
+
+LAST = "last"
+_ALL = 1_000_000
+_NAMED = 3  # ids that an error about an ambiguous one lists
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run, its session, and where both are."""
+
+    folders: Folders
+    run: RunRecord
+    session: SessionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run for a list; `pending` are the intents it waits for."""
+
+    run: RunRecord
+    session: SessionRecord | None
+    pending: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundApproval:
+    """What an operator is asked, and in which run."""
+
+    run: FoundRun
+    intent: TradeIntent
+    approval: Approval
+
+
+async def recent_runs(home: Path, limit: int) -> list[RunRow]:
+    """The newest runs of the sessions that were written to last."""
+    rows: list[RunRow] = []
+    for folders in Folders.all_in(home):
+        if len(rows) >= limit:
+            break
+        async with await Database.open(folders.ledger) as database, database.reading() as uow:
+            for run in await uow.runs.recent(limit - len(rows)):
+                session = await uow.sessions.get(run.session_id) if run.session_id else None
+                asked = await uow.approvals.of_run(run.id)
+                rows.append(RunRow(run, session, tuple(one.intent_id for one in asked if one.state.value == "pending")))
+    return rows
+
+
+async def find_run(home: Path, prefix: str) -> FoundRun:
+    """The one run whose id begins with `prefix`; with `last`, the newest of the session that was written to last.
+
+    Raises:
+        RunError: there is none, or more than one.
+    """
+    found: list[FoundRun] = []
+    for folders in Folders.all_in(home):
+        # A simulation's folder is named for its session, with whose id the ids of its runs begin.
+        name, is_simulation = folders.session.name, folders.session.parent.name == "simulations"
+        if prefix != LAST and is_simulation and not (name.startswith(prefix) or prefix.startswith(name)):
+            continue
+        async with await Database.open(folders.ledger) as database, database.reading() as uow:
+            for run in await uow.runs.recent(1 if prefix == LAST else _ALL):
+                if prefix == LAST or run.id.startswith(prefix):
+                    found.append(await _with_session(uow, folders, run))
+        if found and prefix == LAST:
+            return found[0]
+    exact = [item for item in found if item.run.id == prefix]
+    if len(found) == 1 or exact:
+        return (exact or found)[0]
+    if not found:
+        raise RunError(
+            f"there is no run {prefix!r} in {home}", not_done="Nothing was done", next_step="`algotrendy runs` lists them"
+        )
+    named = ", ".join(item.run.id for item in found[:_NAMED])
+    raise RunError(f"{len(found)} runs begin with {prefix!r}", not_done="Nothing was done", next_step=f"Give more of it: {named}")
+
+
+async def find_approval(home: Path, prefix: str) -> FoundApproval:
+    """The one pending approval whose intent's id begins with `prefix`.
+
+    Raises:
+        ApprovalError: there is none, more than one, or it is decided already.
+    """
+    found: list[FoundApproval] = []
+    decided: Approval | None = None
+    for folders in Folders.all_in(home):
+        async with await Database.open(folders.ledger) as database, database.reading() as uow:
+            decided = decided or await uow.approvals.get(prefix)
+            for approval in await uow.approvals.pending():
+                if not approval.intent_id.startswith(prefix):
+                    continue
+                intent = await uow.intents.get(approval.intent_id)
+                run = await uow.runs.get(intent.run_id) if intent else None
+                if intent and run:
+                    found.append(FoundApproval(await _with_session(uow, folders, run), intent, approval))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        named = ", ".join(item.intent.intent_id[:12] for item in found[:_NAMED])
+        raise ApprovalError(
+            f"{len(found)} intents begin with {prefix!r}", not_done="None was decided", next_step=f"Give more: {named}"
+        )
+    said = f"it is {decided.state.value} already" if decided else "none that begins so waits for an operator"
+    raise ApprovalError(
+        f"intent {prefix!r} cannot be decided: {said}",
+        not_done="Nothing was changed",
+        next_step="`algotrendy runs` shows what waits",
+    )
+
+
+async def _with_session(uow: UnitOfWork, folders: Folders, run: RunRecord) -> FoundRun:
+    session = await uow.sessions.get(run.session_id) if run.session_id else None
+    if session is None:
+        raise RunError(f"run {run.id!r} has no session on record", not_done="Nothing was done", next_step="Start a new one")
+    return FoundRun(folders, run, session)

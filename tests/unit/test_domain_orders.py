@@ -1,0 +1,124 @@
+"""The one table by which an order moves, and how fills are booked on an order."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.builders import BTC, ETH, D, fill
+from tests.unit.feeds import START
+from trading_core.domain.errors import FillConflict, IllegalTransition
+from trading_core.domain.orders import (
+    FINAL_STATES,
+    TRANSITIONS,
+    Order,
+    OrderEvent,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Purpose,
+    Side,
+    next_state,
+)
+
+FILLS = {OrderEvent.PARTLY_FILLED, OrderEvent.FULLY_FILLED}
+IN_DOUBT = (OrderState.SUBMITTING, OrderState.UNKNOWN)
+
+
+def order(quantity: Decimal | int = 10, side: Side = Side.BUY, state: OrderState = OrderState.OPEN) -> Order:
+    request = OrderRequest("c", BTC, side, OrderType.LIMIT, D(quantity), D(100))
+    return Order(request, "paper", "i", "r", Purpose.ENTRY, START, state, arrival_price=D(100))
+
+
+@pytest.mark.parametrize("state", IN_DOUBT)
+@pytest.mark.parametrize("event", list(OrderEvent))
+def test_while_in_doubt_every_word_of_the_venue_is_taken(state: OrderState, event: OrderEvent) -> None:
+    assert isinstance(next_state(state, event), OrderState)
+
+
+@pytest.mark.parametrize("state", [state for state in OrderState if not state.is_final])
+def test_a_live_order_can_fill_end_or_fall_in_doubt(state: OrderState) -> None:
+    for event in (*FILLS, OrderEvent.ACCEPTED, OrderEvent.CANCELLED, OrderEvent.EXPIRED, OrderEvent.AMBIGUOUS):
+        assert (state, event) in TRANSITIONS
+    assert next_state(state, OrderEvent.AMBIGUOUS) is OrderState.UNKNOWN
+    assert next_state(state, OrderEvent.FULLY_FILLED) is OrderState.FILLED
+
+
+@given(st.lists(st.sampled_from(list(OrderEvent)), max_size=12), st.sampled_from(sorted(FINAL_STATES - {OrderState.REFUSED})))
+def test_a_final_state_is_left_by_nothing_but_its_last_fill(events: list[OrderEvent], state: OrderState) -> None:
+    for event in events:
+        try:
+            after = next_state(state, event)
+        except IllegalTransition:
+            continue
+        assert after is state or (event is OrderEvent.FULLY_FILLED and after is OrderState.FILLED)
+        state = after
+    assert state in FINAL_STATES
+
+
+def test_silence_ends_nothing_and_absence_ends_only_what_is_in_doubt() -> None:
+    assert all(after is OrderState.UNKNOWN for (_, event), after in TRANSITIONS.items() if event is OrderEvent.AMBIGUOUS)
+    assert {state for state, event in TRANSITIONS if event is OrderEvent.ABSENT} == set(IN_DOUBT)
+
+
+def test_a_refusal_is_taken_back_by_evidence_of_the_order_and_nothing_else() -> None:
+    after = {event: after for (state, event), after in TRANSITIONS.items() if state is OrderState.REFUSED}
+    assert after == {
+        OrderEvent.REFUSED: OrderState.REFUSED,
+        OrderEvent.ACCEPTED: OrderState.OPEN,
+        OrderEvent.PARTLY_FILLED: OrderState.PARTIALLY_FILLED,
+        OrderEvent.FULLY_FILLED: OrderState.FILLED,
+    }
+
+
+def test_nothing_becomes_submitting_again() -> None:
+    assert OrderState.SUBMITTING not in TRANSITIONS.values()
+
+
+def test_what_the_table_does_not_know_is_refused() -> None:
+    with pytest.raises(IllegalTransition, match=r"refused cannot be cancelled.*not booked"):
+        next_state(OrderState.REFUSED, OrderEvent.CANCELLED)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.integers(0, 5))
+def test_fills_add_up_to_the_order(parts: list[int], rest: int) -> None:
+    booked = order(sum(parts) + rest)
+    for index, part in enumerate(parts):
+        booked = booked.on_fill(fill(quantity=part, price=100 + index, trade_id=str(index)))
+    assert booked.filled == sum(parts)
+    assert booked.remaining == rest
+    assert booked.filled_notional == sum(part * (100 + index) for index, part in enumerate(parts))
+    assert booked.state is (OrderState.PARTIALLY_FILLED if rest else OrderState.FILLED)
+    assert booked.is_live == bool(rest)
+    with pytest.raises(FillConflict, match="not booked"):
+        booked.on_fill(fill(quantity=rest + 1))
+
+
+def test_a_fill_of_another_order_is_refused() -> None:
+    for other in (fill(symbol=ETH), fill(side=Side.SELL)):
+        with pytest.raises(FillConflict, match="does not belong"):
+            order().on_fill(other)
+
+
+@pytest.mark.parametrize("state", [OrderState.CANCELLED, OrderState.EXPIRED])
+def test_a_fill_that_overtook_the_cancel_is_booked(state: OrderState) -> None:
+    late = order(state=state).on_fill(fill(quantity=3))
+    assert (late.state, late.filled) == (state, 3)
+
+
+def test_slippage_is_a_loss_for_either_side() -> None:
+    assert order().slippage is None
+    assert order().average_price is None
+    assert order().on_fill(fill(price=101)).slippage == D("0.01")
+    assert order(side=Side.SELL).on_fill(fill(Side.SELL, price=101)).slippage == D("-0.01")
+
+
+def test_an_event_keeps_what_it_does_not_change() -> None:
+    opened = order(state=OrderState.SUBMITTING).on(OrderEvent.ACCEPTED, at=START, venue_order_id="v")
+    ended = opened.on(OrderEvent.CANCELLED, at=START, reason="by the operator")
+    assert (ended.state, ended.venue_order_id, ended.reason) == (OrderState.CANCELLED, "v", "by the operator")
+    assert Side.BUY.opposite is Side.SELL
+    assert Side.SELL.opposite is Side.BUY
