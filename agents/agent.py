@@ -169,7 +169,7 @@ class Agent(Generic[T]):
         started = time.perf_counter()
         messages = await self._opening(subject, context)
         key = self._key(messages, context)
-        stored = await self._store.get(key) if self._store else None
+        stored = await self._stored(key)
         blank: Outcome[T] = Outcome(
             self.spec.name,
             subject,
@@ -187,9 +187,10 @@ class Agent(Generic[T]):
             0.0,
         )
         if stored is not None:
-            for row in stored["evidence"]:
-                context.keep(Evidence(row["id"], row["tool"], row["arguments"], row["result"]))
-            outcome = self._outcome(blank, self.spec.answer.model_validate(stored["answer"]), context)
+            answer, evidence = stored
+            for item in evidence:
+                context.keep(item)
+            outcome = self._outcome(blank, answer, context)
             return replace(outcome, reused=True, seconds=time.perf_counter() - started)
         try:
             async with asyncio.timeout(self.spec.timeout):
@@ -204,6 +205,17 @@ class Agent(Generic[T]):
             if self._store and outcome.answer is not None:
                 await self._store.put(key, self.spec.name, self.model_name, _storable(outcome))
         return replace(outcome, seconds=time.perf_counter() - started)
+
+    async def _stored(self, key: str) -> tuple[T, list[Evidence]] | None:
+        """The kept answer to exactly this, with its evidence; None when there is none that still fits the schema."""
+        kept = await self._store.get(key) if self._store else None
+        if kept is None:
+            return None
+        try:
+            evidence = [Evidence(row["id"], row["tool"], row["arguments"], row["result"]) for row in kept["evidence"]]
+            return self.spec.answer.model_validate(kept["answer"]), evidence
+        except (ValidationError, KeyError, TypeError):
+            return None
 
     def _outcome(self, blank: Outcome[T], answer: T, context: AgentContext) -> Outcome[T]:
         texts = reasons_of(answer)

@@ -31,9 +31,7 @@ def asked_schema(body: Body) -> str:
 
 
 def _facts(body: Body) -> Facts:
-    names = {
-        call["id"]: call["function"]["name"] for message in body["messages"] for call in message.get("tool_calls") or ()
-    }
+    names = {call["id"]: call["function"]["name"] for message in body["messages"] for call in message.get("tool_calls") or ()}
     results = [message for message in body["messages"] if message["role"] == "tool"]
     return {names[message["tool_call_id"]]: json.loads(message["content"]) for message in results}
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.brain import asked_schema
 from agents.models import openai_compatible
 from agents.models.spec import ModelSettings
+from benchmarks.brain import asked_schema
 from graph import report
 from graph.config import SessionConfig
 from graph.system import TradingSystem
@@ -25,7 +25,7 @@ from tests.model_server import ModelServer, RecordedRequest
 from trading_core.domain.clock import SimulatedClock
 from trading_core.persistence.records import RunState
 
-SYMBOLS = tuple(f"{base}/USDT" for base in "BTC ETH SOL XRP BNB ADA DOGE LINK LTC AVAX DOT BCH TRX".split())
+SYMBOLS = tuple(f"{base}/USDT" for base in ["BTC", "ETH", "SOL", "XRP", "BNB", "ADA", "DOGE", "LINK", "LTC", "AVAX", "DOT", "BCH", "TRX"])
 # The settings make the session's id and this the orders' ids, so it names no port: the fingerprint is the same on every machine.
 _NAMED_ENDPOINT = "http://127.0.0.1:9/v1"
 _MODEL = "openai:benchmark"

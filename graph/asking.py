@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,8 @@ class Asker:
         self._agents, self._desk, self._database, self._feed = agents, desk, database, feed
         self._clock, self._record, self._listener = clock, record, listener
         self._computed: tuple[str, Computed] | None = None
+        self._on_record: tuple[str, dict[tuple[str, str], DecisionRecord]] = ("", {})
+        self._reading = asyncio.Lock()
 
     def tell(self, kind: EventKind, run_id: str, **data: Any) -> None:
         self._listener(RunEvent(kind, run_id, self._clock.now(), data))
@@ -57,8 +60,7 @@ class Asker:
     ) -> Decided:
         """An agent's decision in this run. One that is on record is not asked for again."""
         agent = self._agents[name]
-        async with self._database.reading() as uow:
-            kept = await uow.decisions.get(run_id, name, subject)
+        kept = (await self._kept(run_id)).get((name, subject))
         if kept is not None:
             answer = agent.spec.answer.model_validate(kept.answer) if kept.answer is not None else None
             may_trade = answer is not None and kept.outcome is Came.ANSWERED and kept.grounded
@@ -85,6 +87,15 @@ class Asker:
         if self._computed is None or self._computed[0] != snapshot.content_hash:
             self._computed = (snapshot.content_hash, Computed(snapshot))
         return self._computed[1]
+
+    async def _kept(self, run_id: str) -> dict[tuple[str, str], DecisionRecord]:
+        """Decisions of a run by agent and subject. They are read once: from then on, this asker is who makes them."""
+        async with self._reading:  # the branches of a cycle all ask at once
+            if self._on_record[0] != run_id:
+                async with self._database.reading() as uow:
+                    found = await uow.decisions.of_run(run_id)
+                self._on_record = run_id, {(decision.agent, decision.subject): decision for decision in found}
+            return self._on_record[1]
 
     async def _keep(self, run_id: str, outcome: Outcome[Answer]) -> None:
         now: datetime = self._clock.now()
@@ -117,3 +128,4 @@ class Asker:
         async with self._database.transaction() as uow:
             await uow.evidence.put_many(evidence)
             await uow.decisions.put(decision)
+        (await self._kept(run_id))[decision.agent, decision.subject] = decision

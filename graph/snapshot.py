@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -56,11 +56,12 @@ class Snapshots:
         self._desk, self._feed, self._channels = desk, feed, channels
         self._timeframe, self._symbols = timeframe, symbols
         self._at_hand: dict[str, Snapshot] = {}
+        self._digests = _Digests()
 
     async def take(self, as_of: datetime) -> tuple[Snapshot, dict[str, object]]:
         """The snapshot of this instant, and its content to be kept under its hash."""
         view = await self._desk.account()
-        tickers, bars = await self._prices(as_of), await self._bars(as_of)
+        tickers, bars = await self._prices(view.portfolio, as_of), await self._bars(as_of)
         prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
         equity = view.portfolio.equity(prices)
         content = _Content(
@@ -68,7 +69,7 @@ class Snapshots:
             timeframe=str(self._timeframe),
             symbols=self._symbols,
             tickers=tickers,
-            bars={symbol: _digest(rows) for symbol, rows in bars.items()},
+            bars={symbol: self._digests.of(symbol, rows) for symbol, rows in bars.items()},
             channels=await self._readings(as_of),
             portfolio=view.portfolio,
             open_orders=view.live_orders,
@@ -76,8 +77,8 @@ class Snapshots:
             drawdown=fraction_lost(view.risk.peak_equity, equity),
             limits=self._limits(),
         )
-        snapshot = self._build(content, bars)
-        return snapshot, _CONTENT.dump_python(content, mode="json")
+        kept = _CONTENT.dump_python(content, mode="json")
+        return self._build(content, kept, bars), kept
 
     async def restore(self, content_hash: str, content: Mapping[str, object] | None) -> Snapshot:
         """A kept snapshot, its bars read again.
@@ -88,7 +89,9 @@ class Snapshots:
         if content is None:
             raise RunError(f"snapshot {content_hash[:12]!r} is not on record", next_step="Start a new run")
         kept = _CONTENT.validate_python(content)
-        snapshot = self._build(kept, await self._bars(kept.as_of))
+        bars = await self._bars(kept.as_of)
+        seen = replace(kept, bars={symbol: self._digests.of(symbol, rows) for symbol, rows in bars.items()})
+        snapshot = self._build(seen, _CONTENT.dump_python(seen, mode="json"), bars)
         if snapshot.content_hash != content_hash:
             raise RunError(
                 f"the market data as of {iso(kept.as_of)} is no longer what the run saw",
@@ -101,10 +104,8 @@ class Snapshots:
         """The snapshot this process took or rebuilt last, if it is that one."""
         return self._at_hand.get(content_hash)
 
-    def _build(self, content: _Content, bars: Mapping[str, tuple[Bar, ...]]) -> Snapshot:
-        digests = {symbol: _digest(rows) for symbol, rows in bars.items()}
-        hashed = {**_CONTENT.dump_python(content, mode="json"), "bars": digests}
-        del hashed["as_of"]
+    def _build(self, content: _Content, kept: Mapping[str, object], bars: Mapping[str, tuple[Bar, ...]]) -> Snapshot:
+        hashed = {name: value for name, value in kept.items() if name != "as_of"}
         snapshot = Snapshot(
             as_of=content.as_of,
             timeframe=self._timeframe,
@@ -123,9 +124,8 @@ class Snapshots:
         self._at_hand = {snapshot.content_hash: snapshot}  # one run at a time reads it; older ones are on record
         return snapshot
 
-    async def _prices(self, as_of: datetime) -> dict[str, Ticker]:
-        held = (await self._desk.account()).portfolio.held()
-        names = list(dict.fromkeys((*self._symbols, *held)))
+    async def _prices(self, portfolio: Portfolio, as_of: datetime) -> dict[str, Ticker]:
+        names = list(dict.fromkeys((*self._symbols, *portfolio.held())))
         found = await asyncio.gather(*(self._feed.ticker(name, as_of=as_of) for name in names))
         return {name: ticker for name, ticker in zip(names, found, strict=True) if ticker is not None}
 
@@ -173,8 +173,21 @@ def check_listed(symbols: Sequence[str], listed: Mapping[str, object]) -> None:
             )
 
 
-def _digest(bars: Sequence[Bar]) -> str:
-    rows = hashlib.sha256()
-    for bar in bars:
-        rows.update(f"{iso(bar.opened_at)},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}\n".encode())
-    return rows.hexdigest()
+class _Digests:
+    """Digests of bars. From cycle to cycle a window moves on by a bar: the lines of the others are kept."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[datetime, tuple[Bar, bytes]]] = {}
+
+    def of(self, symbol: str, bars: Sequence[Bar]) -> str:
+        """SHA-256 over a line for each bar."""
+        before, now = self._lines.get(symbol, {}), {}
+        rows = hashlib.sha256()
+        for bar in bars:
+            kept = before.get(bar.opened_at)
+            if kept is None or kept[0] is not bar:
+                kept = bar, f"{iso(bar.opened_at)},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}\n".encode()
+            now[bar.opened_at] = kept
+            rows.update(kept[1])
+        self._lines[symbol] = now
+        return rows.hexdigest()

@@ -41,16 +41,17 @@ async def _position(context: ToolContext, arguments: SymbolArguments) -> Facts:
     snapshot = context.snapshot
     symbol = snapshot.known(arguments.symbol)
     position, price = snapshot.portfolio.position(symbol), snapshot.prices.get(symbol)
-    if price is None or snapshot.instruments[symbol].is_dust(position.quantity, price):
+    if position.quantity == 0 or (price is not None and snapshot.instruments[symbol].is_dust(position.quantity, price)):
         return {"symbol": symbol, "held": False, "open_orders": _orders(context, symbol)}
     return {
         "symbol": symbol,
         "held": True,
         "quantity": number(position.quantity),
-        "value": number(position.value(price)),
-        "weight": number(snapshot.weight(symbol)),
+        # Without a price a holding is still held; what it is worth is not known.
+        "value": None if price is None else number(position.value(price)),
+        "weight": None if price is None else number(snapshot.weight(symbol)),
         "average_cost": number(position.average_cost),
-        "unrealised": number(position.unrealised(price)),
+        "unrealised": None if price is None else number(position.unrealised(price)),
         "open_orders": _orders(context, symbol),
     }
 

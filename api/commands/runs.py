@@ -27,7 +27,6 @@ def runs(
     from rich.text import Text
 
     from api.console.screen import output, table
-    from api.console.text import when
     from api.ledgers import recent_runs
     from trading_core.domain.clock import iso
 
@@ -51,12 +50,21 @@ def runs(
     if not rows:
         console.print(f"Nothing was run in {ctx.obj} yet. `algotrendy run` starts a session.")
         return
-    made = table("Runs, newest first", "run", "time UTC", "state", "waits for", "market", "model", right=("run", "time UTC"))
+    made = table(
+        "Runs, newest first",
+        "run",
+        "time UTC",
+        "state",
+        "waits for",
+        "market",
+        "model",
+        right=("run", "time UTC", "market", "model"),
+    )
     for row in rows:
         state = row.run.state.value
         about = _about(row)
         waits = ", ".join(intent[:12] for intent in row.pending) or row.run.error[:60]
-        made.add_row(row.run.id, when(row.run.as_of), Text(state, _STATE_STYLE.get(state, "")), waits, *about.values())
+        made.add_row(row.run.id, f"{row.run.as_of:%m-%d %H:%M}", Text(state, _STATE_STYLE.get(state, "")), waits, *about.values())
     console.print(made)
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from rich.text import Text
 from api.commands.settings import SIMULATED
 from api.console.screen import errors, output, silent
 from api.console.summary import show_summary
-from api.console.text import amount, when
+from api.console.text import amount, exact, when
 from api.console.watch import Watch
 from api.endpoint import check_endpoint
 from graph.config import SessionConfig
@@ -66,8 +65,8 @@ async def start(config: SessionConfig, home: Path, key: SecretStr | None, shown:
         if config.model.provider == "openai":
             check_endpoint(config.model.model_copy(update={"api_key": key}))
         console = shown.lines()
-        _introduce(console, config, feed, cycles)
-        _clear(console, Folders.of(home, config))
+        again = _clear(Folders.of(home, config))
+        _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
             async with TradingSystem.open(config, home, api_key=key, listener=watch, feed=feed) as system:
@@ -128,7 +127,7 @@ def _count(config: SessionConfig, feed: MarketFeed) -> int | None:
     return cycles
 
 
-def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles: int | None) -> None:
+def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles: int | None, *, again: bool) -> None:
     model = (
         "rules model (embedded, no LLM)"
         if config.model.provider == "rules"
@@ -140,24 +139,28 @@ def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles
         console.print(Text(told, style="yellow"))
     else:
         console.print(f"Market: {feed.name}. The account is a paper account: no order leaves this machine.")
-    length = f"{cycles} cycles" if cycles else "one cycle"
+    length = f"{cycles} cycles" if cycles and cycles > 1 else "one cycle"
     console.print(Text(f"{length}, account {amount(config.deposit)} {config.currency}, session {config.session_id}", style="dim"))
     if config.simulated and config.limits.approval_above_notional is None:
         console.print(Text(f"No order waits for an operator ({SIMULATED}).", style="dim"))
+    if again:
+        told = "The earlier simulation with these settings was removed; it is done again from its start."
+        console.print(Text(told, style="dim"))
 
 
-def _clear(console: Console, folders: Folders) -> None:
-    """Remove an earlier simulation of the same settings: a simulation is repeatable, and starts from its start.
+def _clear(folders: Folders) -> bool:
+    """Make room for the session. An earlier simulation of the same settings is removed: it is repeatable, and starts anew.
 
     Raises:
         ConfigurationError: another process is at work on it.
+        OSError: the home folder cannot be written to.
     """
-    if folders.session.parent.name != "simulations" or not folders.session.exists():
-        console.print()
-        return
-    PaperStore(folders.paper).progress()  # refuses while another process has it open
-    shutil.rmtree(folders.session)
-    console.print(Text("The earlier simulation with these settings was removed; it is done again from its start.\n", style="dim"))
+    again = folders.session.parent.name == "simulations" and folders.session.exists()
+    if again:
+        PaperStore(folders.paper).progress()  # refuses while another process has it open
+        shutil.rmtree(folders.session)
+    folders.session.mkdir(parents=True, exist_ok=True)
+    return again
 
 
 async def _conclude(system: TradingSystem, results: list[RunResult], shown: Shown, watch: Watch) -> int:
@@ -171,7 +174,7 @@ async def _conclude(system: TradingSystem, results: list[RunResult], shown: Show
     else:
         show_summary(output(), found, await _trails(system))
         if not waiting:
-            _advise(output(), system, found, last)
+            _advise(output(), last)
     if waiting:
         await _tell_waiting(errors() if shown.as_json else output(), system, waiting)
         return WAITING
@@ -208,16 +211,15 @@ async def _tell_waiting(console: Console, system: TradingSystem, waiting: RunRes
     for intent, approval in zip(intents, asked, strict=True):
         if intent is None or approval is None:
             continue
-        console.print(
-            f"  {intent.side.value} {intent.quantity} {intent.symbol} near {approval.price}, until {when(approval.expires_at)} UTC"
-        )
+        wish = f"{intent.side.value} {exact(intent.quantity)} {intent.symbol} near {exact(approval.price)}"
+        console.print(f"  {wish}, until {when(approval.expires_at)} UTC")
         for verb in ("approve", "reject "):
             console.print(Text(f"    algotrendy {verb} {intent.intent_id[:12]}", style="bold"))
     console.print("then")
     console.print(Text(f"    algotrendy resume {waiting.run_id}", style="bold"))
 
 
-def _advise(console: Console, system: TradingSystem, found: SessionReport, last: RunResult | None) -> None:
+def _advise(console: Console, last: RunResult | None) -> None:
     console.print(Text("\nWhat to try next", style="bold"))
     run = last.run_id if last else "last"
     advice = [
@@ -230,9 +232,3 @@ def _advise(console: Console, system: TradingSystem, found: SessionReport, last:
     ]
     for command, about in advice:
         console.print(Text.assemble(f"  {command}", (f"  {about}", "dim")), soft_wrap=not console.is_terminal)
-    del system, found
-
-
-def started_at(run: RunRecord) -> datetime:
-    """The instant a run is about."""
-    return run.as_of

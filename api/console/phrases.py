@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from rich.console import RenderableType
 from rich.text import Text
 
 from agents.agent import Outcome
 from agents.answers import Answer, ExecutionPlan, MarketView, RebalancePlan, RiskPlan, Signal
-from api.console.screen import line
+from api.console.screen import Line
 from api.console.text import base, basis_points, clean, exact, measure, price, reason
 from trading_core.domain.intents import Check, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.orders import Fill, Order, OrderState, OrderType, Purpose, Side
@@ -28,38 +27,38 @@ _AT_THE_LIMIT = Decimal("0.98")
 _SHOWN_CAPS = 3
 
 
-def outcome_lines(outcome: Outcome[Answer], *, short: bool) -> list[RenderableType]:
+def outcome_lines(outcome: Outcome[Answer], *, short: bool) -> list[Line]:
     """What an agent found, or why it said nothing."""
     label = AGENT_LABEL.get(outcome.agent, outcome.agent)
     about = base(outcome.subject)
     answer = outcome.answer
     if answer is None:
-        return [line(label, about, Text.assemble(("abstains: ", "yellow"), clean(outcome.why)))]
-    lines: list[RenderableType] = []
+        return [Line(label, about, Text.assemble(("abstains: ", "yellow"), clean(outcome.why)))]
+    lines: list[Line] = []
     if outcome.abstained:
-        lines.append(line(label, about, Text.assemble(("abstains: ", "yellow"), reason(answer.reason))))
+        lines.append(Line(label, about, Text.assemble(("abstains: ", "yellow"), reason(answer.reason))))
     else:
         acts = isinstance(answer, Signal) and answer.action in ("enter", "exit")
-        lines.append(line(label, about, Text.assemble(_said(answer), reason(answer.reason)), short=short and not acts))
+        lines.append(Line(label, about, Text.assemble(_said(answer), reason(answer.reason)), short=short and not acts))
         lines += _parts(label, answer)
     for problem in outcome.problems:
-        lines.append(line(label, about, Text(f"not grounded, so it may not trade: {clean(problem)}", style="yellow")))
+        lines.append(Line(label, about, Text(f"not grounded, so it may not trade: {clean(problem)}", style="yellow")))
     return lines
 
 
 def _said(answer: Answer) -> Text:
     match answer:
         case MarketView():
-            return Text.assemble((f"{answer.trend}, {answer.regime} ", "bold"), (f"({answer.confidence:g}) ", "dim"))
+            return Text.assemble((f"{answer.trend}, {answer.regime}", "bold"), f", confidence {answer.confidence:g}. ")
         case Signal():
             style = {"enter": "bold green", "exit": "bold magenta"}.get(answer.action, "bold")
-            return Text.assemble((f"{answer.action} ", style), (f"({answer.conviction:g}) ", "dim"))
+            return Text.assemble((answer.action, style), f", conviction {answer.conviction:g}. ")
         case RebalancePlan():
             return Text(f"{len(answer.targets)} targets, turnover {answer.turnover:.1%}. ", style="bold")
     return Text()
 
 
-def _parts(label: str, answer: Answer) -> list[RenderableType]:
+def _parts(label: str, answer: Answer) -> list[Line]:
     """The part of a plan that is about each symbol."""
     rows: list[tuple[str, Text]] = []
     if isinstance(answer, RiskPlan):
@@ -69,13 +68,13 @@ def _parts(label: str, answer: Answer) -> list[RenderableType]:
             rows.append((verdict.symbol, Text.assemble((f"{verdict.verdict}{size}. ", style), reason(verdict.reason))))
     elif isinstance(answer, ExecutionPlan):
         for choice in answer.orders:
-            rows.append((choice.symbol, Text.assemble((f"{choice.style} ", "bold"), reason(choice.reason))))
+            rows.append((choice.symbol, Text.assemble((f"{choice.style}. ", "bold"), reason(choice.reason))))
     elif isinstance(answer, RebalancePlan):
         rows = [(target.symbol, Text(f"to {target.weight:.1%} of equity")) for target in answer.targets]
-    return [line(label, base(clean(symbol)), text) for symbol, text in rows]
+    return [Line(label, base(clean(symbol)), text) for symbol, text in rows]
 
 
-def gate_lines(intent: TradeIntent, wanted: Decimal, decision: RiskDecision) -> list[RenderableType]:
+def gate_lines(intent: TradeIntent, wanted: Decimal, decision: RiskDecision) -> list[Line]:
     """What the gate said, with its numbers."""
     cut = wanted != intent.quantity
     said = {
@@ -85,13 +84,13 @@ def gate_lines(intent: TradeIntent, wanted: Decimal, decision: RiskDecision) -> 
     }[decision.verdict]
     size = f"wanted {exact(wanted)}, allowed {exact(intent.quantity)}" if cut else exact(intent.quantity)
     shown = Text.assemble((f"{intent.purpose.value}: {intent.side.value} {size} ", "bold"), said)
-    lines = [line("gate", base(intent.symbol), shown)]
+    lines = [Line("gate", base(intent.symbol), shown)]
     if decision.failed:
-        return lines + [line("", "", failed_check(check), style="red") for check in decision.failed]
+        return lines + [Line("", "", failed_check(check), style="red") for check in decision.failed]
     caps = tightest(decision.checks)
     if caps:
         told = "cut to fit: " if cut else "nearest limits: "
-        lines.append(line("", "", Text(told + "; ".join(_cap(check) for check in caps), style="dim")))
+        lines.append(Line("", "", Text(told + "; ".join(_cap(check) for check in caps), style="dim")))
     return lines
 
 
@@ -126,7 +125,7 @@ def _cap(check: Check) -> str:
     return f"{check.code} {measure(check.found)} of {measure(check.limit)}"
 
 
-def order_line(order: Order) -> RenderableType:
+def order_line(order: Order) -> Line:
     """An order as it went out."""
     request = order.request
     if order.purpose is Purpose.STOP:
@@ -138,10 +137,10 @@ def order_line(order: Order) -> RenderableType:
     text = Text.assemble((shown, "bold"), (f"  {request.client_order_id}", "dim"))
     if order.state in (OrderState.REFUSED, OrderState.UNKNOWN):
         text.append(f"  {order.state.value}: {clean(order.reason)}", style="red")
-    return line("stop placed" if order.purpose is Purpose.STOP else "order sent", base(order.symbol), text)
+    return Line("stop placed" if order.purpose is Purpose.STOP else "order sent", base(order.symbol), text)
 
 
-def fill_line(fill: Fill, order: Order | None) -> RenderableType:
+def fill_line(fill: Fill, order: Order | None) -> Line:
     """An execution, with what it cost against the price the order was decided at (a stop: against its stop price)."""
     stopped = order is not None and order.purpose is Purpose.STOP
     verb = "stopped out:" if stopped else "bought" if fill.side is Side.BUY else "sold"
@@ -151,4 +150,4 @@ def fill_line(fill: Fill, order: Order | None) -> RenderableType:
     if reference:
         paid = (fill.price - reference) / reference
         text.append(f", slippage {basis_points(paid if fill.side is Side.BUY else -paid)}")
-    return line("fill", base(fill.symbol), text)
+    return Line("fill", base(fill.symbol), text)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from api.console.text import without_citations
+
+LABEL, ABOUT = 11, 4  # columns of a labelled line
+LEAST_TEXT = 20
 PIPE_WIDTH = 110  # of lines that go into a file or another program, unless COLUMNS says otherwise
 
 
@@ -42,19 +46,26 @@ def table(title: str, *headings: str, right: tuple[str, ...] = ()) -> Table:
     return made
 
 
-def line(label: str, about: str, text: Text | str, *, style: str = "", short: bool = False) -> RenderableType:
-    """A labelled line with a hanging indent.
+class Line:
+    """A labelled line: what it is, what it is about, and a text that goes on below with a hanging indent.
 
     Args:
-        short: cut off at the edge of the screen instead of going on below.
+        short: of what does not fit on one line the evidence ids are left out, and then its end.
     """
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=2)
-    grid.add_column(width=11, no_wrap=True)
-    grid.add_column(min_width=4, no_wrap=True)
-    grid.add_column(ratio=1, no_wrap=short, overflow="ellipsis" if short else "fold")
-    shown = text if isinstance(text, Text) else Text(text)
-    if style:
-        shown.stylize(style)
-    grid.add_row("", Text(label, style="cyan"), Text(about, style="bold"), shown)
-    return grid
+
+    def __init__(self, label: str, about: str, text: Text | str, *, style: str = "", short: bool = False) -> None:
+        self._head = Text.assemble("  ", (f"{label:<{LABEL}}", "cyan"), " ", (f"{about:<{ABOUT}}", "bold"), " ")
+        self._text, self._short = text if isinstance(text, Text) else Text(text), short
+        if style:
+            self._text.stylize(style)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width - self._head.cell_len, LEAST_TEXT)
+        text = self._text.copy()
+        if self._short and text.cell_len > width:
+            text = without_citations(text)
+            text.truncate(width, overflow="ellipsis")
+        indent = Text(" " * self._head.cell_len)
+        for number, row in enumerate(text.wrap(console, width)):
+            row.rstrip()
+            yield Text.assemble(indent if number else self._head, row)

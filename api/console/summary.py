@@ -27,13 +27,15 @@ def show_summary(console: Console, report: SessionReport, trails: Sequence[RunTr
     _show_result(console, report)
 
 
-def evidence_lines(trail: RunTrail, agent: str, subject: str, text: str) -> list[str]:
-    """`63,120.5: last_close of get_indicators(BTC/USDT) is 63,120.53`, for each number of a reason."""
-    known = {item.id: item for item in trail.evidence if item.agent == agent and item.subject == subject}
-    return [
-        f"{item.shown} is {item.field} {item.value} of {item.tool}({item.subject}) {item.evidence_id}"
-        for item in supports(text, known)
-    ]
+def evidence_lines(trail: RunTrail, text: str) -> list[str]:
+    """`e12ab34cd get_indicators(BTC/USDT): last_close 63,120.53, …`: what each cited result says behind a reason's numbers."""
+    # Evidence is kept once for a run, whichever agent called the tool first.
+    lines: dict[str, str] = {}
+    for found in supports(text, {item.id: item for item in trail.evidence}):
+        start = lines.get(found.evidence_id)
+        said = f"{found.field} {found.value}"
+        lines[found.evidence_id] = f"{start}, {said}" if start else f"{found.evidence_id} {found.tool}({found.subject}): {said}"
+    return list(lines.values())
 
 
 def _show_decisions(console: Console, trails: Sequence[RunTrail]) -> None:
@@ -55,7 +57,7 @@ def _show_decisions(console: Console, trails: Sequence[RunTrail]) -> None:
     made = table("Decisions that led to orders, and the evidence behind their numbers", "time UTC", "decision", "why")
     for trail, intent, said in rows[-MOST_ROWS:]:
         why = Text(uncited(said) or clean(intent.reason))
-        for each in evidence_lines(trail, "signal", intent.symbol, said):
+        for each in evidence_lines(trail, said):
             why.append(f"\n{clean(each)}", style="dim")
         what = f"{intent.purpose.value} {base(intent.symbol)}\n{intent.side.value} {exact(intent.quantity)}"
         made.add_row(f"{trail.run.as_of:%m-%d %H:%M}", what, why)
@@ -134,7 +136,7 @@ def _results(report: SessionReport) -> Iterable[tuple[str, Text | str]]:
     yield "fees", ", ".join(f"{measure(paid)} {asset}" for asset, paid in sorted(report.fees.items())) or "none"
     yield "drawdown", f"{percent(report.drawdown)} at worst"
     yield "signals", _counts(report.actions) or "none"
-    yield "gate failed", _counts(report.denials) or "no check"
+    yield "denials", _counts(report.denials) or "none"
     yield "state", report.trading_state + (f": {clean(report.state_reason)}" if report.state_reason else "")
     agreed = "ledger and exchange agree to the last digit"
     yield (

@@ -34,6 +34,13 @@ def uncited(text: str) -> str:
     return clean(_CITATION.sub("", text))
 
 
+def without_citations(text: Text) -> Text:
+    """The same text, its evidence ids taken out."""
+    for match in reversed(list(_CITATION.finditer(text.plain))):
+        text = text[: match.start()] + text[match.end() :]
+    return text
+
+
 def amount(value: Decimal, places: int = 2) -> str:
     """An amount of money, rounded for reading."""
     return f"{value:,.{places}f}"

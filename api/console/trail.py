@@ -65,7 +65,7 @@ def _show_decision(console: Console, trail: RunTrail, decision: DecisionRecord) 
     answer = dict(decision.answer or {})
     said = str(answer.pop("reason", ""))
     _indented(console, reason(said or decision.reason))
-    for text in evidence_lines(trail, decision.agent, decision.subject, said):
+    for text in evidence_lines(trail, said):
         _indented(console, Text(clean(text), style="dim"), 4)
     if answer:
         _indented(console, Text(clean(json.dumps(answer, ensure_ascii=False))))
@@ -77,8 +77,10 @@ def _show_decision(console: Console, trail: RunTrail, decision: DecisionRecord) 
     cost = f"{decision.model}, {decision.model_calls} calls, {decision.repairs} repairs"
     cost += f", {decision.input_tokens} + {decision.output_tokens} tokens, {decision.seconds:.2f} s"
     _indented(console, Text(cost + (", reused: the model was not called" if decision.reused else ""), style="dim"))
-    tools = [item for item in trail.evidence if (item.agent, item.subject) == (decision.agent, decision.subject)]
-    _indented(console, Text("evidence: " + ", ".join(f"{item.id} {item.tool}" for item in tools), style="dim"))
+    if decision.evidence:
+        tools = {item.id: item.tool for item in trail.evidence}
+        cited = ", ".join(f"{id_} {tools.get(id_, 'unknown')}" for id_ in decision.evidence)
+        _indented(console, Text(f"cites {cited}", style="dim"))
 
 
 def _show_intent(console: Console, item: IntentTrail) -> None:

@@ -15,14 +15,15 @@ from rich.text import Text
 from agents.agent import Outcome
 from agents.answers import Answer, MarketView, Signal
 from api.console.phrases import AGENT_LABEL, fill_line, gate_lines, order_line, outcome_lines
-from api.console.screen import line
-from api.console.text import amount, base, percent, price, when
+from api.console.screen import Line
+from api.console.text import amount, base, measure, percent, when
 from graph.events import RunEvent
 from graph.ticks import DEFAULT_START
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import Order
 from trading_core.domain.snapshot import Snapshot
 
+_DUST = Decimal("0.0005")  # fraction of equity that is not worth a word
 LONG = 50  # cycles above which a session is shown by what happens, and no longer cycle by cycle
 
 
@@ -72,6 +73,8 @@ class Watch:
 
     def __call__(self, event: RunEvent) -> None:
         data = event.data
+        if not event.kind.startswith("agent_"):
+            self._flush()
         match event.kind:
             case "run_started":
                 self._begin(event.run_id, data["as_of"])
@@ -82,7 +85,6 @@ class Watch:
             case "agent_answered":
                 self._answered(data["outcome"])
             case "gate_decided":
-                self._flush()
                 calm = self._by_event and data["decision"].verdict is Verdict.APPROVED
                 if not calm:
                     self._happened(*gate_lines(data["intent"], data["wanted"], data["decision"]))
@@ -91,13 +93,13 @@ class Watch:
             case "order_sent":
                 self._sent(data["order"])
             case "order_cancelled":
-                self._happened(line("cancelled", base(data["order"].symbol), f"{data['order'].client_order_id} was left working"))
+                self._happened(Line("cancelled", base(data["order"].symbol), f"{data['order'].client_order_id} was left working"))
             case "fill_booked":
                 self._happened(fill_line(data["fill"], self._orders.get(data["fill"].client_order_id)))
             case "state_changed":
-                self._happened(line("state", "", f"{data['state']}: {data['reason']}", style="bold red"))
+                self._happened(Line("state", "", f"{data['state']}: {data['reason']}", style="bold red"))
             case "run_failed":
-                self._happened(line("failed", "", str(data.get("error", "")), style="bold red"))
+                self._happened(Line("failed", "", str(data.get("error", "")), style="bold red"))
                 self._end()
             case "run_done" | "run_waiting":
                 self._end()
@@ -166,7 +168,6 @@ class Watch:
             self._held_back += lines
 
     def _end(self) -> None:
-        self._flush()
         if self._status is not None:
             self._status.stop()
         if self._progress is not None:
@@ -177,7 +178,7 @@ class Watch:
 
     def _heading(self) -> RenderableType:
         of = f" of {self._cycles}" if self._cycles else ""
-        text = Text.assemble((when(self._as_of), "bold"), f"  cycle {self._number}{of}")
+        text = Text.assemble("\n", (when(self._as_of), "bold"), f"  cycle {self._number}{of}")
         text.append(f"  {self._equity()}" if self._snapshot else "", style="dim")
         return text
 
@@ -189,18 +190,16 @@ class Watch:
             for symbol in self._snapshot.symbols:
                 view, ticker = self._said.get("market_analysis", {}).get(symbol), self._snapshot.tickers.get(symbol)
                 trend = view.trend if isinstance(view, MarketView) else "no view"
-                kept = "held, " if symbol in held and self._snapshot.weight(symbol) > Decimal("0.001") else ""
-                parts.append(f"{base(symbol)} {price(ticker.last if ticker else None)} ({kept}{trend})")
-        text = Text.assemble((when(self._as_of), "bold"), "  hold  ", "  ".join(parts), (f"  {self._equity()}", "dim"))
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+                held_too = "held, " if symbol in held and self._snapshot.weight(symbol) > _DUST else ""
+                parts.append(f"{base(symbol)} {measure(ticker.last if ticker else None)} ({held_too}{trend})")
+        return Line(when(self._as_of)[5:], "hold", Text.assemble(" ".join(parts), (f"  {self._equity()}", "dim")))
 
     def _equity(self) -> str:
         snapshot = self._snapshot
         if snapshot is None:
             return ""
         equity = snapshot.portfolio.equity(snapshot.prices)
-        fallen = f", {percent(snapshot.drawdown)} below its peak" if snapshot.drawdown > Decimal("0.0005") else ""
+        fallen = f" ({percent(-snapshot.drawdown)} from peak)" if snapshot.drawdown > _DUST else ""
         state = "" if snapshot.state == "active" else f", {snapshot.state}"
         return f"equity {amount(equity)}{fallen}{state}"
 

@@ -133,9 +133,11 @@ def _stops_are_honoured(feed: HistoryFeed, orders: Sequence[Order], fills: Seque
         if order is None or order.request.stop_price is None:
             continue
         assert fill.price <= order.request.stop_price
-        inside = feed.series(fill.symbol).between(fill.at, fill.at + feed.timeframe.length)
-        opened = [bar for bar in inside if bar.opened_at == fill.at]
-        if opened and opened[0].open < order.request.stop_price:
+        # A stop that is touched within a bar is stamped with that bar's end; one that opens through it, with the open.
+        around = feed.series(fill.symbol).between(fill.at - feed.timeframe.length, fill.at + feed.timeframe.length)
+        touched = [bar for bar in around if bar.opened_at < fill.at and bar.low <= order.request.stop_price]
+        opened = [bar for bar in around if bar.opened_at == fill.at]
+        if opened and not touched and opened[0].open < order.request.stop_price:
             assert fill.price <= opened[0].open, "through a gap it is filled at the open or worse"
     for order in by_order.values():
         if order.filled or order.request.stop_price is None:

@@ -72,6 +72,7 @@ class Fault(StrEnum):
     LATE = "late"  # given up on, and it still arrives: when the test says so
     REFUSED = "refused"
     HANGS = "hangs"  # arrives, and the reply comes when the test says so
+    HANGS_AND_LOST = "hangs, and is lost"
 
 
 @dataclass
@@ -79,7 +80,9 @@ class LossyBroker:
     """A `Broker` that forwards to another one over a bad line.
 
     Attributes:
-        on_place, on_cancel: faults of the next calls, in their order; calls beyond them go through.
+        on_place, on_cancel: faults of the next calls, in their order; None and calls beyond them go through.
+        sending: set to let orders leave that are held back in the wire; nothing is held back at first.
+        called, executed: set when an order was given to this broker, and when one has reached the venue.
         reads_fail: whether every read fails.
         arrived: every order that reached the venue.
         late: orders that have not arrived yet.
@@ -87,16 +90,20 @@ class LossyBroker:
     """
 
     venue_side: Broker
-    on_place: list[Fault] = field(default_factory=list)
-    on_cancel: list[Fault] = field(default_factory=list)
+    on_place: list[Fault | None] = field(default_factory=list)
+    on_cancel: list[Fault | None] = field(default_factory=list)
     reads_fail: bool = False
     arrived: list[OrderRequest] = field(default_factory=list)
     late: list[OrderRequest] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
+    sending: asyncio.Event | None = None
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    executed: asyncio.Event = field(default_factory=asyncio.Event)
     venue: str = "paper"
     is_paper: bool = True
 
     async def place(self, request: OrderRequest) -> OrderReport:
+        self.called.set()
         fault = self.on_place.pop(0) if self.on_place else None
         if fault is Fault.REFUSED:
             raise OrderRefused("the venue does not want it")
@@ -105,10 +112,12 @@ class LossyBroker:
         if fault is Fault.LATE:
             self.late.append(request)
             raise AmbiguousOutcome("no answer in time")
+        if self.sending is not None:
+            await self.sending.wait()
         report = await self._forward(request)
-        if fault is Fault.HANGS:
+        if fault in (Fault.HANGS, Fault.HANGS_AND_LOST):
             await self.hanging.wait()
-        if fault is Fault.REPLY_LOST:
+        if fault in (Fault.REPLY_LOST, Fault.HANGS_AND_LOST):
             raise AmbiguousOutcome("the connection broke")
         return report
 
@@ -120,6 +129,7 @@ class LossyBroker:
     async def _forward(self, request: OrderRequest) -> OrderReport:
         report = await self.venue_side.place(request)
         self.arrived.append(request)
+        self.executed.set()
         return report
 
     async def cancel(self, client_order_id: str, symbol: str) -> OrderReport:
@@ -239,7 +249,7 @@ class World:
 
     async def start_run(self, run_id: str) -> None:
         async with self.database.transaction() as uow:
-            await uow.runs.start(RunRecord(run_id, ACCOUNT, RunKind.CYCLE, self.clock.now(), self.clock.now()))
+            await uow.runs.start(RunRecord(run_id, ACCOUNT, RunKind.CYCLE, at(1), at(1)))
 
 
 @asynccontextmanager
@@ -251,12 +261,13 @@ async def open_world(
     rules: PaperRules = PLAIN,
     half_spread: str = "0",
     synced: bool = True,
+    hours: float = 1,
     **changes: object,
 ) -> AsyncIterator[World]:
-    """A desk one hour after the start of the bars. `changes` are made to the limits."""
+    """A desk `hours` after the start of the bars, on new files or on those of an earlier one. `changes` are to the limits."""
     limits = Limits.model_validate({**limits.model_dump(), **changes})
     feed = BarFeed([instrument(symbol) for symbol in bars], bars, half_spread=half_spread)
-    clock = SimulatedClock(at(1))
+    clock = SimulatedClock(at(hours))
     venue = PaperBroker(
         feed, clock, Timeframe("1h"), account_id=ACCOUNT, deposit=DEPOSIT, store=PaperStore(folder / "venue.db"), rules=rules
     )

@@ -23,6 +23,7 @@ from trading_core.domain.market import Bar, MarketFeed, Ticker, Timeframe
 
 HOUR = Timeframe("1h")
 ONE = timedelta(hours=1)
+TRADE = timedelta(microseconds=1)  # how long before its end the last trade of a bar is stamped
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 BTC = inferred_instrument("BTC/USDT", price=Decimal(100), decimals=2)
 
@@ -64,15 +65,15 @@ async def test_the_price_is_the_open_of_the_bar_in_progress_or_the_last_close_wi
     assert await price(timedelta(0)) is None
     assert await price(-ONE) is None
     assert await price(timedelta(microseconds=1)) == (Decimal(100), timedelta(0))
-    assert await price(ONE) == (Decimal(101), ONE), "the open of the next bar is not known at its start"
+    assert await price(ONE) == (Decimal(101), ONE - TRADE), "the open of the next bar is not known at its start"
     assert await price(ONE * 1.5) == (Decimal("101.5"), ONE)
 
 
 async def test_a_price_from_before_a_gap_keeps_its_time() -> None:
     for hours in (3, 3.5, 5, 6):
-        assert await price(ONE * hours) == (Decimal(104), 3 * ONE)
+        assert await price(ONE * hours) == (Decimal(104), 3 * ONE - TRADE)
     assert await price(ONE * 6.5) == (Decimal(110), 6 * ONE)
-    assert await price(ONE * 700) == (Decimal(111), 7 * ONE)
+    assert await price(ONE * 700) == (Decimal(111), 7 * ONE - TRADE)
 
 
 def test_gaps_and_span_are_told() -> None:

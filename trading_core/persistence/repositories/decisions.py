@@ -64,8 +64,7 @@ class EvidenceRepository(Repository):
         new = await self._connection.execute(insert.returning(evidence.c.id), [columns(record) for record in records])
         if len(new.all()) == len(records):
             return
-        for record in records:
-            await self._compare(record)
+        await self._compare(records)
 
     async def of_run(self, run_id: str) -> tuple[EvidenceRecord, ...]:
         """Oldest first; those of one instant by agent, subject and id."""
@@ -73,16 +72,20 @@ class EvidenceRepository(Repository):
         rows = await self._all(select(evidence).where(evidence.c.run_id == run_id).order_by(*order))
         return tuple(EvidenceRecord(**row) for row in rows)
 
-    async def _compare(self, record: EvidenceRecord) -> None:
-        row = await self._one(select(evidence).where(evidence.c.run_id == record.run_id, evidence.c.id == record.id))
-        known = EvidenceRecord(**row) if row is not None else None
-        # Two agents may read the same fact, and a resumed run reads its own again: what was read must agree, not who and when.
-        if known is None or _read(known) != _read(record):
-            raise LedgerError(
-                f"evidence {record.id!r} of run {record.run_id!r} is on record with another content",
-                not_done="It was not written",
-                next_step="Give a new tool result a new id",
-            )
+    async def _compare(self, records: Sequence[EvidenceRecord]) -> None:
+        for run_id in {record.run_id for record in records}:
+            ids = {record.id for record in records if record.run_id == run_id}
+            rows = await self._all(select(evidence).where(evidence.c.run_id == run_id, evidence.c.id.in_(ids)))
+            known = {row["id"]: _read(EvidenceRecord(**row)) for row in rows}
+            for record in records:
+                # Two agents may read the same fact, and a resumed run reads its own again: what was read must agree, not who
+                # and when.
+                if record.run_id == run_id and known.get(record.id) != _read(record):
+                    raise LedgerError(
+                        f"evidence {record.id!r} of run {run_id!r} is on record with another content",
+                        not_done="It was not written",
+                        next_step="Give a new tool result a new id",
+                    )
 
 
 def _read(record: EvidenceRecord) -> tuple[object, ...]:

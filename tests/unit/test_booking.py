@@ -1,0 +1,258 @@
+"""What the venue tells is written down once, in any order it may come, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, D, buy, sell
+from tests.unit.paper_exchange import BTC, at, instrument
+from trading_core.brokers.base import OrderReport
+from trading_core.domain.clock import SimulatedClock
+from trading_core.domain.errors import FillConflict, LedgerError
+from trading_core.domain.intents import TradeIntent, make_client_order_id
+from trading_core.domain.money import Money
+from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState
+from trading_core.domain.portfolio import Portfolio
+from trading_core.execution.booking import ABSENT_AFTER, OVERLAP, Booking
+from trading_core.execution.forms import WorkingStyle, make_order, make_request
+from trading_core.persistence.records import RunKind, RunRecord
+from trading_core.persistence.session import Database
+
+NOW = at(2)
+
+
+@dataclass
+class ToldVenue:
+    """The reading half of a `Broker` that says what the test tells it to."""
+
+    told: list[Fill] = field(default_factory=list)
+    reports: dict[str, OrderReport] = field(default_factory=dict)
+    asked_since: list[datetime] = field(default_factory=list)
+
+    async def fills(self, *, since: datetime) -> Sequence[Fill]:
+        self.asked_since.append(since)
+        return [fill for fill in self.told if fill.at >= since]
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        return [report for report in self.reports.values() if not report.state.is_final]
+
+    async def order(self, client_order_id: str, symbol: str) -> OrderReport | None:
+        return self.reports.get(client_order_id)
+
+
+@dataclass
+class Books:
+    booking: Booking
+    venue: ToldVenue
+    database: Database
+    clock: SimulatedClock
+
+    async def write(self, intent: TradeIntent, state: OrderState = OrderState.OPEN) -> Order:
+        """An order of the desk, as far as `state`."""
+        order = make_order(intent, make_request(intent, instrument(), None, WorkingStyle.NOW), None, NOW)
+        async with self.database.transaction() as uow:
+            await uow.intents.add(intent)
+            await uow.orders.add(replace(order, state=state))
+        return order
+
+    async def order(self, intent: TradeIntent) -> Order:
+        return await self.booking.order(make_client_order_id(intent.intent_id))
+
+    async def portfolio(self) -> Portfolio:
+        async with self.database.reading() as uow:
+            return await uow.portfolios.load(ACCOUNT)
+
+    def report(self, intent: TradeIntent, state: OrderState, filled: str = "0") -> None:
+        key = make_client_order_id(intent.intent_id)
+        self.venue.reports[key] = OrderReport(key, "o-1", intent.symbol, state, D(filled), NOW, "as the venue says")
+
+
+def fill(intent: TradeIntent, trade_id: str, quantity: str, *, seconds: float = 0, price: str = "100") -> Fill:
+    fee = Money(D(quantity) * D("0.002"), "BTC") if intent.side.value == "buy" else Money(D("0.1"), "USDT")
+    key = make_client_order_id(intent.intent_id)
+    return Fill(trade_id, key, intent.symbol, intent.side, D(quantity), D(price), fee, NOW + timedelta(seconds=seconds))
+
+
+@pytest.fixture
+async def books(tmp_path: Path) -> AsyncIterator[Books]:
+    async with await Database.open(tmp_path / "ledger.db") as database:
+        async with database.transaction() as uow:
+            await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, "USDT", D(100_000)), "told", NOW)
+            await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, NOW, NOW))
+        clock, venue = SimulatedClock(NOW), ToldVenue()
+        booking = Booking(ACCOUNT, database, venue, clock, LIMITS, {BTC: instrument()})  # type: ignore[arg-type]
+        yield Books(booking, venue, database, clock)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (OrderState.SUBMITTING, OrderState.PARTIALLY_FILLED),
+        (OrderState.UNKNOWN, OrderState.PARTIALLY_FILLED),
+        (OrderState.OPEN, OrderState.PARTIALLY_FILLED),
+        (OrderState.CANCELLED, OrderState.CANCELLED),
+        (OrderState.EXPIRED, OrderState.EXPIRED),
+        (OrderState.REFUSED, OrderState.PARTIALLY_FILLED),
+    ],
+)
+async def test_a_fill_is_booked_whatever_the_order_is_thought_to_be(books: Books, before: OrderState, after: OrderState) -> None:
+    entry = buy("10")
+    await books.write(entry, before)
+    books.venue.told = [fill(entry, "t1", "4")]
+    assert [booked.trade_id for booked in await books.booking.sync()] == ["t1"]
+    assert (await books.order(entry)).state is after
+    books.venue.told.append(fill(entry, "t2", "6", seconds=1))
+    assert [booked.trade_id for booked in await books.booking.sync()] == ["t2"]
+    assert (await books.order(entry)).state is OrderState.FILLED
+    assert (await books.portfolio()).balances == {"USDT": D(99_000), "BTC": D("9.98")}
+
+
+async def test_a_fill_is_booked_once(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    books.venue.told = [fill(entry, "t1", "4"), fill(entry, "t1", "4")]
+    assert len(await books.booking.sync()) == 1
+    assert await books.booking.sync() == ()
+    books.venue.told = [fill(entry, "t1", "5")]
+    with pytest.raises(FillConflict, match="'t1'"):
+        await books.booking.sync()
+    assert (await books.order(entry)).filled == 4
+
+
+async def test_a_trade_listed_late_behind_a_younger_one_is_not_missed(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    books.venue.told = [fill(entry, "t2", "6", seconds=10)]
+    await books.booking.sync()
+    books.venue.told = [fill(entry, "t1", "4"), *books.venue.told]
+    assert [booked.trade_id for booked in await books.booking.sync()] == ["t1"]
+    assert books.venue.asked_since[-1] == NOW + timedelta(seconds=10) - OVERLAP
+    assert (await books.order(entry)).state is OrderState.FILLED
+
+
+async def test_more_than_was_ordered_is_not_booked(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    books.venue.told = [fill(entry, "t1", "10.001")]
+    with pytest.raises(FillConflict):
+        await books.booking.sync()
+    assert (await books.portfolio()).balances == {"USDT": D(100_000)}
+    assert books.booking.known_at is None
+
+
+@pytest.mark.parametrize("symbol", [BTC, "DOGE/USDT"])
+async def test_a_fill_that_cannot_be_ours_is_not_booked(books: Books, symbol: str) -> None:
+    entry = buy("10", symbol=symbol)
+    if symbol != BTC:
+        await books.write(entry)
+    books.venue.told = [fill(entry, "t1", "4")]
+    with pytest.raises(LedgerError, match="did not place" if symbol == BTC else "does not list"):
+        await books.booking.sync()
+
+
+@pytest.mark.parametrize("end", [OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REFUSED])
+async def test_an_end_counts_when_the_fills_before_it_are_booked(books: Books, end: OrderState) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    books.report(entry, end, filled="4")
+    await books.booking.sync()
+    assert (await books.order(entry)).state is OrderState.OPEN
+    books.venue.told = [fill(entry, "t1", "4")]
+    await books.booking.sync()
+    ended = await books.order(entry)
+    # What has traded was not refused.
+    assert ended.state is (OrderState.CANCELLED if end is OrderState.REFUSED else end)
+    assert (ended.filled, ended.reason) == (4, "as the venue says")
+
+
+async def test_a_fill_is_never_inferred(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry, OrderState.UNKNOWN)
+    books.report(entry, OrderState.FILLED, filled="10")
+    await books.booking.sync()
+    assert ((await books.order(entry)).state, (await books.order(entry)).filled) == (OrderState.UNKNOWN, 0)
+    assert (await books.portfolio()).balances == {"USDT": D(100_000)}
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"),
+    [
+        (OrderState.SUBMITTING, True),
+        (OrderState.UNKNOWN, True),
+        (OrderState.OPEN, False),
+        (OrderState.PARTIALLY_FILLED, False),
+    ],
+)
+async def test_silence_ends_only_what_was_never_acknowledged(books: Books, state: OrderState, ends: bool) -> None:
+    entry = buy("10")
+    await books.write(entry, state)
+    await books.clock.sleep(ABSENT_AFTER.total_seconds() - 0.001)
+    await books.booking.sync()
+    assert (await books.order(entry)).state is state
+    await books.clock.sleep(0.001)
+    await books.booking.sync()
+    assert (await books.order(entry)).state is (OrderState.REFUSED if ends else state)
+
+
+async def test_what_has_traded_is_not_absent(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry, OrderState.UNKNOWN)
+    books.venue.told = [fill(entry, "t1", "4")]
+    await books.booking.sync()
+    async with books.database.transaction() as uow:
+        await uow.orders.update(
+            (await books.order(entry)).on(OrderEvent.AMBIGUOUS, at=NOW), OrderEvent.AMBIGUOUS, "a cancel went astray"
+        )
+    await books.clock.sleep(3600)
+    await books.booking.sync()
+    assert (await books.order(entry)).state is OrderState.UNKNOWN
+
+
+async def test_an_order_that_is_gone_and_listed_open_again_is_not_revived(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry, OrderState.CANCELLED)
+    books.report(entry, OrderState.OPEN)  # a list behind its time
+    await books.booking.sync()
+    assert (await books.order(entry)).state is OrderState.CANCELLED
+
+
+async def test_an_answer_that_comes_too_late_moves_nothing(books: Books) -> None:
+    entry = buy("10")
+    order = await books.write(entry, OrderState.CANCELLED)
+    after = await books.booking.apply(order.client_order_id, OrderEvent.ACCEPTED, when=lambda order: order.is_live)
+    assert after.state is OrderState.CANCELLED
+    async with books.database.reading() as uow:
+        assert await uow.orders.events(order.client_order_id) == ()
+
+
+async def test_the_account_is_known_as_of_when_it_was_asked_for(books: Books) -> None:
+    slow = books.venue.open_orders
+
+    async def open_orders() -> Sequence[OrderReport]:
+        await books.clock.sleep(5)
+        return await slow()
+
+    books.venue.open_orders = open_orders  # type: ignore[method-assign]
+    await books.booking.sync()
+    assert books.booking.known_at == NOW
+
+
+async def test_profit_is_counted_over_all_fills_of_a_sale(books: Books) -> None:
+    entry, leave = buy("10"), sell("9")
+    await books.write(entry)
+    await books.write(leave)
+    books.venue.told = [fill(entry, "t1", "10")]
+    # Bought 9.98 for 1000: the first half sold with a profit, the second with a loss, a loss in all.
+    books.venue.told += [fill(leave, "t2", "4.5", seconds=1, price="101"), fill(leave, "t3", "4.5", seconds=2, price="99")]
+    await books.booking.sync()
+    async with books.database.reading() as uow:
+        risk = await books.booking.risk(uow)
+    assert (risk.consecutive_losses, risk.last_loss_at) == (1, NOW + timedelta(seconds=2))
+    realised = (await books.portfolio()).position(BTC).realised
+    assert realised.quantize(Decimal("0.0001")) == (900 - D("0.2") - D(1000) / D("9.98") * 9).quantize(Decimal("0.0001"))
