@@ -19,7 +19,7 @@ from api.commands.limits import limits
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
 from api.commands.show import show
-from api.home import DEFAULT_HOME
+from api.home import DEFAULT_HOME, HOME_VARIABLE
 from trading_core.domain.errors import AlgoTrendyError, BrokerError, LedgerError, StoreUnavailable
 
 FAILED, REFUSED = 1, 2
@@ -90,7 +90,7 @@ def _version(wanted: bool) -> None:
 def everything(
     ctx: typer.Context,
     home: Annotated[
-        Path, typer.Option(envvar="ALGOTRENDY_HOME", metavar="FOLDER", help="Where sessions and records are kept.")
+        Path, typer.Option(envvar=HOME_VARIABLE, metavar="FOLDER", help="Where sessions and records are kept.")
     ] = DEFAULT_HOME,
     _show_version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:

@@ -25,7 +25,8 @@ from tests.model_server import ModelServer, RecordedRequest
 from trading_core.domain.clock import SimulatedClock
 from trading_core.persistence.records import RunState
 
-SYMBOLS = tuple(f"{base}/USDT" for base in ["BTC", "ETH", "SOL", "XRP", "BNB", "ADA", "DOGE", "LINK", "LTC", "AVAX", "DOT", "BCH", "TRX"])
+_BASES = ("BTC", "ETH", "SOL", "XRP", "BNB", "ADA", "DOGE", "LINK", "LTC", "AVAX", "DOT", "BCH", "TRX")
+SYMBOLS = tuple(f"{base}/USDT" for base in _BASES)
 # The settings make the session's id and this the orders' ids, so it names no port: the fingerprint is the same on every machine.
 _NAMED_ENDPOINT = "http://127.0.0.1:9/v1"
 _MODEL = "openai:benchmark"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.settings import api_key, stored_config
-from api.home import HomeContext
+from api.home import HomeContext, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
         f"{answer.state.value}: {intent.side.value} {exact(intent.quantity)} {intent.symbol} "
         f"near {exact(found.approval.price)}, by {answer.decided_by}"
     )
-    console.print(f"`algotrendy resume {run.id}` goes on.")
+    console.print(f"`{program(home)} resume {run.id}` goes on.")
 
 
 def _name() -> str:

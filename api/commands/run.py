@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.commands.settings import RunChoices, api_key, session_config, stored_config
-from api.home import HomeContext
+from api.home import HomeContext, program
 
 if TYPE_CHECKING:
     from api.console.watch import Watch
@@ -69,7 +69,7 @@ def run(
     from api.commands import session
 
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(lambda watches: session.start(config, ctx.obj, api_key(), shown, watches))
+    _finish(ctx.obj, lambda watches: session.start(config, ctx.obj, api_key(), shown, watches))
 
 
 def resume(
@@ -86,17 +86,17 @@ def resume(
     found = asyncio.run(find_run(ctx.obj, run_id))
     config = stored_config(found.session.config, api_key())
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(lambda watches: session.go_on(config, ctx.obj, api_key(), shown, found.run, watches))
+    _finish(ctx.obj, lambda watches: session.go_on(config, ctx.obj, api_key(), shown, found.run, watches))
 
 
-def _finish(work: Callable[[list[Watch]], Coroutine[Any, Any, int]]) -> None:
+def _finish(home: Path, work: Callable[[list[Watch]], Coroutine[Any, Any, int]]) -> None:
     """Run to the end, or stop cleanly when interrupted: what was begun is on record and can go on."""
     watches: list[Watch] = []
     try:
         status = asyncio.run(work(watches))
     except KeyboardInterrupt:
         last = watches[-1].last_run if watches else ""
-        told = f"Stopped. `algotrendy resume {last}` goes on." if last else "Stopped before the first cycle."
+        told = f"Stopped. `{program(home)} resume {last}` goes on." if last else "Stopped before the first cycle."
         typer.echo(told, err=True)
         status = INTERRUPTED
     raise typer.Exit(status)

@@ -21,6 +21,7 @@ from api.console.summary import show_summary
 from api.console.text import amount, exact, when
 from api.console.watch import Watch
 from api.endpoint import check_endpoint
+from api.home import program
 from graph.config import SessionConfig
 from graph.folders import Folders
 from graph.report import SessionReport, export, report
@@ -71,7 +72,7 @@ async def start(config: SessionConfig, home: Path, key: SecretStr | None, shown:
             watches.append(watch)
             async with TradingSystem.open(config, home, api_key=key, listener=watch, feed=feed) as system:
                 results = [result async for result in trade(system)]
-                return await _conclude(system, results, shown, watch)
+                return await _conclude(system, results, shown, watch, program(home))
     finally:
         await feed.close()
 
@@ -94,8 +95,8 @@ async def go_on(
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]
             if not config.simulated:
-                console.print(Text("`algotrendy run` with the same options trades on.", style="dim"))
-            return await _conclude(system, results, shown, watch)
+                console.print(Text("`run` with the same options trades on.", style="dim"))
+            return await _conclude(system, results, shown, watch, program(home))
 
 
 async def _rest(system: TradingSystem, run: RunRecord, watch: Watch) -> AsyncIterator[RunResult]:
@@ -163,7 +164,7 @@ def _clear(folders: Folders) -> bool:
     return again
 
 
-async def _conclude(system: TradingSystem, results: list[RunResult], shown: Shown, watch: Watch) -> int:
+async def _conclude(system: TradingSystem, results: list[RunResult], shown: Shown, watch: Watch, name: str) -> int:
     last = results[-1] if results else None
     watch.__exit__()
     waiting = last if last is not None and last.state is RunState.WAITING else None
@@ -174,9 +175,9 @@ async def _conclude(system: TradingSystem, results: list[RunResult], shown: Show
     else:
         show_summary(output(), found, await _trails(system))
         if not waiting:
-            _advise(output(), last)
+            _advise(output(), last, name)
     if waiting:
-        await _tell_waiting(errors() if shown.as_json else output(), system, waiting)
+        await _tell_waiting(errors() if shown.as_json else output(), system, waiting, name)
         return WAITING
     if failed:
         errors().print(f"error: {len(failed)} of {len(results)} runs failed; the first: {failed[0].error}", style="red")
@@ -203,7 +204,7 @@ async def _trails(system: TradingSystem) -> list[RunTrail]:
     return [trail for trail in trails if trail.run.session_id == system.config.session_id]
 
 
-async def _tell_waiting(console: Console, system: TradingSystem, waiting: RunResult) -> None:
+async def _tell_waiting(console: Console, system: TradingSystem, waiting: RunResult, name: str) -> None:
     async with system.database.reading() as uow:
         intents = [await uow.intents.get(intent_id) for intent_id in waiting.waiting]
         asked = [await uow.approvals.get(intent_id) for intent_id in waiting.waiting]
@@ -214,21 +215,21 @@ async def _tell_waiting(console: Console, system: TradingSystem, waiting: RunRes
         wish = f"{intent.side.value} {exact(intent.quantity)} {intent.symbol} near {exact(approval.price)}"
         console.print(f"  {wish}, until {when(approval.expires_at)} UTC")
         for verb in ("approve", "reject "):
-            console.print(Text(f"    algotrendy {verb} {intent.intent_id[:12]}", style="bold"))
+            console.print(Text(f"    {name} {verb} {intent.intent_id[:12]}", style="bold"))
     console.print("then")
-    console.print(Text(f"    algotrendy resume {waiting.run_id}", style="bold"))
+    console.print(Text(f"    {name} resume {waiting.run_id}", style="bold"))
 
 
-def _advise(console: Console, last: RunResult | None) -> None:
+def _advise(console: Console, last: RunResult | None, name: str) -> None:
     console.print(Text("\nWhat to try next", style="bold"))
     run = last.run_id if last else "last"
     advice = [
-        (f"algotrendy show {run}", "all that the last cycle decided, and on what evidence"),
-        ("algotrendy runs", "every run on record"),
-        ("algotrendy run --market history --data FOLDER", "your own bars: files like BTCUSDT_1h.csv"),
-        ("algotrendy run --model openai:NAME --base-url http://127.0.0.1:8000/v1", "your own model"),
-        ("algotrendy run --limit max_position=0.1 ; algotrendy limits", "tighter limits"),
-        ("algotrendy doctor", "check this installation"),
+        (f"{name} show {run}", "all that the last cycle decided, and on what evidence"),
+        (f"{name} runs", "every run on record"),
+        (f"{name} run --market history --data FOLDER", "your own bars: files like BTCUSDT_1h.csv"),
+        (f"{name} run --model openai:NAME --base-url http://127.0.0.1:8000/v1", "your own model"),
+        (f"{name} run --limit max_position=0.1", f"a tighter limit; `{name} limits` lists them"),
+        (f"{name} doctor", "check this installation"),
     ]
     for command, about in advice:
         console.print(Text.assemble(f"  {command}", (f"  {about}", "dim")), soft_wrap=not console.is_terminal)

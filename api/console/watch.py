@@ -121,6 +121,8 @@ class Watch:
             self._print(self._heading())
 
     def _doing(self, agent: str, subject: str) -> None:
+        if self._answers and self._answers[0].agent != agent:
+            self._flush()
         label = AGENT_LABEL.get(agent, agent)
         self._asked = [item for item in self._asked if item.startswith(label)]
         self._asked.append(f"{label} {base(subject)}".strip())
@@ -177,8 +179,8 @@ class Watch:
             self._print(self._calm())
 
     def _heading(self) -> RenderableType:
-        of = f" of {self._cycles}" if self._cycles else ""
-        text = Text.assemble("\n", (when(self._as_of), "bold"), f"  cycle {self._number}{of}")
+        number = f"  cycle {self._number} of {self._cycles}" if self._cycles else ""
+        text = Text.assemble("\n", (when(self._as_of), "bold"), number)
         text.append(f"  {self._equity()}" if self._snapshot else "", style="dim")
         return text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -73,6 +73,12 @@ class Fault(StrEnum):
     REFUSED = "refused"
     HANGS = "hangs"  # arrives, and the reply comes when the test says so
     HANGS_AND_LOST = "hangs, and is lost"
+    DIES_BEFORE = "this process dies before the call"
+    DIES_AFTER = "this process dies before the reply is written down"
+
+
+class Died(Exception):
+    """Stands for the end of this process: the test goes on with another desk."""
 
 
 @dataclass
@@ -84,7 +90,8 @@ class LossyBroker:
         sending: set to let orders leave that are held back in the wire; nothing is held back at first.
         called, executed: set when an order was given to this broker, and when one has reached the venue.
         reads_fail: whether every read fails.
-        arrived: every order that reached the venue.
+        attempted: every order that was given to this broker, whatever became of it.
+        arrived: every order that the venue took.
         late: orders that have not arrived yet.
         hanging: set to let replies through that hang.
     """
@@ -93,6 +100,7 @@ class LossyBroker:
     on_place: list[Fault | None] = field(default_factory=list)
     on_cancel: list[Fault | None] = field(default_factory=list)
     reads_fail: bool = False
+    attempted: list[OrderRequest] = field(default_factory=list)
     arrived: list[OrderRequest] = field(default_factory=list)
     late: list[OrderRequest] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +112,10 @@ class LossyBroker:
 
     async def place(self, request: OrderRequest) -> OrderReport:
         self.called.set()
+        self.attempted.append(request)
         fault = self.on_place.pop(0) if self.on_place else None
+        if fault is Fault.DIES_BEFORE:
+            raise Died
         if fault is Fault.REFUSED:
             raise OrderRefused("the venue does not want it")
         if fault is Fault.NEVER_ARRIVED:
@@ -115,6 +126,8 @@ class LossyBroker:
         if self.sending is not None:
             await self.sending.wait()
         report = await self._forward(request)
+        if fault is Fault.DIES_AFTER:
+            raise Died
         if fault in (Fault.HANGS, Fault.HANGS_AND_LOST):
             await self.hanging.wait()
         if fault in (Fault.REPLY_LOST, Fault.HANGS_AND_LOST):
@@ -122,9 +135,10 @@ class LossyBroker:
         return report
 
     async def deliver(self) -> None:
-        """What was late arrives."""
+        """What was late arrives, and the venue may not want it any more."""
         while self.late:
-            await self._forward(self.late.pop(0))
+            with suppress(OrderRefused):
+                await self._forward(self.late.pop(0))
 
     async def _forward(self, request: OrderRequest) -> OrderReport:
         report = await self.venue_side.place(request)

@@ -222,6 +222,26 @@ async def test_an_order_that_is_gone_and_listed_open_again_is_not_revived(books:
     assert (await books.order(entry)).state is OrderState.CANCELLED
 
 
+async def test_what_somebody_else_has_written_down_meanwhile_is_not_written_again(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    books.report(entry, OrderState.CANCELLED)
+    other = Booking(ACCOUNT, books.database, books.venue, books.clock, LIMITS, {BTC: instrument()})  # type: ignore[arg-type]
+    ask = books.venue.order
+
+    async def overtaken(client_order_id: str, symbol: str) -> OrderReport | None:
+        report = await ask(client_order_id, symbol)
+        books.venue.order = ask  # type: ignore[method-assign]
+        await other.sync()
+        return report
+
+    books.venue.order = overtaken  # type: ignore[method-assign]
+    await books.booking.sync()
+    async with books.database.reading() as uow:
+        steps = await uow.orders.events(make_client_order_id(entry.intent_id))
+    assert [step.event for step in steps] == [OrderEvent.CANCELLED]
+
+
 async def test_an_answer_that_comes_too_late_moves_nothing(books: Books) -> None:
     entry = buy("10")
     order = await books.write(entry, OrderState.CANCELLED)

@@ -7,6 +7,7 @@ than the statement. Here all four are one.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -22,7 +23,8 @@ class _Cursor(aiosqlite.Cursor):
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> _Cursor:
         self._open = True  # until it is done: a caller that is cancelled meanwhile closes it behind the statement
-        self._rows = await self._execute(_run, self._cursor, sql, () if parameters is None else parameters)
+        trip = self._execute(_run, self._cursor, sql, parameters or ())  # type: ignore[no-untyped-call]
+        self._rows = await trip
         self._open = False
         return self
 
@@ -48,10 +50,11 @@ class _Connection(aiosqlite.Connection):
 
 def connector(path: str) -> Callable[[], Awaitable[aiosqlite.Connection]]:
     """What opens connections to the file at `path`, for `create_async_engine(async_creator=...)`."""
+    absolute = os.path.abspath(path)  # the same file for every connection, wherever the process goes
 
     def connect() -> sqlite3.Connection:
         # aiosqlite calls a connection from its thread alone, except for making cursors, which touches no file.
-        return sqlite3.connect(path, check_same_thread=False)
+        return sqlite3.connect(absolute, check_same_thread=False)
 
     async def create() -> aiosqlite.Connection:
         connection = _Connection(connect, iter_chunk_size=64)
