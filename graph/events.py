@@ -13,7 +13,6 @@ EventKind = Literal[
     "agent_started",
     "agent_answered",
     "gate_decided",
-    "approval_needed",
     "order_sent",
     "order_denied",
     "order_cancelled",

@@ -12,7 +12,6 @@ from pathlib import Path
 import aiosqlite
 from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from pydantic import SecretStr
 
 from agents.agent import Agent
 from agents.models import openai_compatible
@@ -68,7 +67,6 @@ class TradingSystem:
         config: SessionConfig,
         home: Path,
         *,
-        api_key: SecretStr | None = None,
         listener: Listener = ignore,
         feed: MarketFeed | None = None,
         at: datetime | None = None,
@@ -77,7 +75,6 @@ class TradingSystem:
         """Open everything, reconcile with the exchange, and close it all at the end.
 
         Args:
-            api_key: for the model's endpoint; kept in memory only.
             feed: instead of the one the config describes; it stays the caller's to close.
             at: where a simulated clock starts; the config's start when absent. It never starts before what the paper exchange
                 has already seen.
@@ -91,7 +88,7 @@ class TradingSystem:
             market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config)))
             instruments = await market.instruments()
             check_listed(config.symbols, instruments)
-            chat = model or await _make_model(config, api_key, stack)
+            chat = model or await _make_model(config, stack)
             folders.session.mkdir(parents=True, exist_ok=True)
             store = PaperStore(folders.paper)
             clock = _make_clock(config, at, store.progress())
@@ -172,11 +169,11 @@ def _make_clock(config: SessionConfig, at: datetime | None, progress: datetime |
     return SimulatedClock(max(start, progress) if progress else start)
 
 
-async def _make_model(config: SessionConfig, api_key: SecretStr | None, stack: AsyncExitStack) -> BaseChatModel:
+async def _make_model(config: SessionConfig, stack: AsyncExitStack) -> BaseChatModel:
     if config.model.provider == "rules":
         return RulesModel()
     pool = await stack.enter_async_context(openai_compatible.http_pool())
-    return openai_compatible.build(config.model.model_copy(update={"api_key": api_key}), pool)
+    return openai_compatible.build(config.model, pool)
 
 
 def _model_name(config: SessionConfig, model: BaseChatModel) -> str:

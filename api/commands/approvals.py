@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.settings import api_key, stored_config
+from api.commands.settings import stored_config
 from api.home import HomeContext, program
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
     found = await find_approval(home, prefix)
     intent, run = found.intent, found.run.run
     # No model is asked here, so any key will do for building the session again.
-    config = stored_config(found.run.session.config, api_key() or NO_KEY)
-    async with TradingSystem.open(config, home, api_key=NO_KEY, at=run.as_of) as system:
+    config = stored_config(found.run.session.config, NO_KEY)
+    async with TradingSystem.open(config, home, at=run.as_of) as system:
         answer = await system.desk.decide_approval(
             operator(_name(), ACCOUNT), intent.intent_id, approve=yes, reason=reason.strip()
         )

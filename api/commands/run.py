@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.settings import RunChoices, api_key, session_config, stored_config
+from api.commands.settings import RunChoices, session_config, stored_config
 from api.home import HomeContext, program
 
 if TYPE_CHECKING:
@@ -38,7 +38,12 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the generated market and of the paper exchange's luck.")] = None,
     account: Annotated[str, typer.Option(metavar="AMOUNT", help="What the paper account opens with.")] = "100000",
-    model: Annotated[str, typer.Option(help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY.")] = "rules",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY, or ALGOTRENDY_API_KEY with --base-url."
+        ),
+    ] = "rules",
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")] = None,
     limits: Limits = None,
     limit: Limit = None,
@@ -69,7 +74,7 @@ def run(
     from api.commands import session
 
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(ctx.obj, lambda watches: session.start(config, ctx.obj, api_key(), shown, watches))
+    _finish(ctx.obj, lambda watches: session.start(config, ctx.obj, shown, watches))
 
 
 def resume(
@@ -84,9 +89,9 @@ def resume(
     from api.ledgers import find_run
 
     found = asyncio.run(find_run(ctx.obj, run_id))
-    config = stored_config(found.session.config, api_key())
+    config = stored_config(found.session.config)
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(ctx.obj, lambda watches: session.go_on(config, ctx.obj, api_key(), shown, found.run, watches))
+    _finish(ctx.obj, lambda watches: session.go_on(config, ctx.obj, shown, found.run, watches))
 
 
 def _finish(home: Path, work: Callable[[list[Watch]], Coroutine[Any, Any, int]]) -> None:

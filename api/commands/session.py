@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.text import Text
 
@@ -53,7 +53,7 @@ class Shown:
         return silent() if self.quiet else output()
 
 
-async def start(config: SessionConfig, home: Path, key: SecretStr | None, shown: Shown, watches: list[Watch]) -> int:
+async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[Watch]) -> int:
     """A session from its beginning. `watches` gets the one that is used, so that an interrupt can tell which run was left.
 
     Raises:
@@ -64,33 +64,31 @@ async def start(config: SessionConfig, home: Path, key: SecretStr | None, shown:
         check_listed(config.symbols, await feed.instruments())
         cycles = _count(config, feed)
         if config.model.provider == "openai":
-            check_endpoint(config.model.model_copy(update={"api_key": key}))
+            check_endpoint(config.model)
         console = shown.lines()
         again = _clear(Folders.of(home, config))
         _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
-            async with TradingSystem.open(config, home, api_key=key, listener=watch, feed=feed) as system:
+            async with TradingSystem.open(config, home, listener=watch, feed=feed) as system:
                 results = [result async for result in trade(system)]
                 return await _conclude(system, results, shown, watch, program(home))
     finally:
         await feed.close()
 
 
-async def go_on(
-    config: SessionConfig, home: Path, key: SecretStr | None, shown: Shown, run: RunRecord, watches: list[Watch]
-) -> int:
+async def go_on(config: SessionConfig, home: Path, shown: Shown, run: RunRecord, watches: list[Watch]) -> int:
     """A session from a run that waits or was left, to its end.
 
     Raises:
         AlgoTrendyError: the run cannot go on.
     """
     if config.model.provider == "openai":
-        check_endpoint(config.model.model_copy(update={"api_key": key}))
+        check_endpoint(config.model)
     console = shown.lines()
     with Watch(console, config.symbols, cycles=None, verbose=shown.verbose) as watch:
         watches.append(watch)
-        async with TradingSystem.open(config, home, api_key=key, listener=watch, at=run.as_of) as system:
+        async with TradingSystem.open(config, home, listener=watch, at=run.as_of) as system:
             watch.know((await system.desk.account()).live_orders)
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]

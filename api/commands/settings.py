@@ -28,7 +28,6 @@ SHOWN_SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 LIVE_SYMBOLS = ("BTC/USDT", "ETH/USDT")
 MOST_DEPOSIT = Decimal("1e12")
 SIMULATED = "simulated market"
-KEY_VARIABLES = ("ALGOTRENDY_API_KEY", "OPENAI_API_KEY")
 _NOT_RUN = "Nothing was run"
 
 
@@ -87,15 +86,14 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
     return config, limits
 
 
-def stored_config(kept: Mapping[str, object], key: SecretStr | None) -> SessionConfig:
-    """A session's config from its record, with the key that is never kept."""
+def stored_config(kept: Mapping[str, object], key: SecretStr | None = None) -> SessionConfig:
+    """A session's config from its record, with the key that is never kept: `key`, or the environment's."""
     from graph.config import SessionConfig
 
     model = kept.get("model")
-    values = (
-        {**kept, "model": {**model, "api_key": key}} if isinstance(model, Mapping) and model.get("model") != "rules" else kept
-    )
-    return SessionConfig.parse(values)
+    if not isinstance(model, Mapping) or model.get("model") == "rules":
+        return SessionConfig.parse(kept)
+    return SessionConfig.parse({**kept, "model": {**model, "api_key": key or api_key(model.get("base_url"))}})
 
 
 def effective_limits(path: Path | None, overrides: list[str], *, simulated: bool) -> EffectiveLimits:
@@ -110,11 +108,12 @@ def effective_limits(path: Path | None, overrides: list[str], *, simulated: bool
     return EffectiveLimits(limits, {**found.sources, key: SIMULATED})
 
 
-def api_key() -> SecretStr | None:
-    """The key for a model's endpoint, from the environment."""
+def api_key(base_url: str | None) -> SecretStr | None:
+    """The key for a model's endpoint, from the environment. OpenAI's own key goes to OpenAI's own endpoint only."""
     from pydantic import SecretStr
 
-    text = next((value for name in KEY_VARIABLES if (value := os.environ.get(name))), None)
+    names = ("ALGOTRENDY_API_KEY",) if base_url else ("ALGOTRENDY_API_KEY", "OPENAI_API_KEY")
+    text = next((value for name in names if (value := os.environ.get(name))), None)
     return SecretStr(text) if text else None
 
 
@@ -123,7 +122,7 @@ def model_settings(model: str, base_url: str | None) -> ModelSettings:
     from agents.models.spec import parse
 
     # The rules model calls nobody: a key that happens to be in the environment is not its business.
-    return parse({"model": model, "base_url": base_url, "api_key": api_key() if model.strip() != "rules" else None})
+    return parse({"model": model, "base_url": base_url, "api_key": api_key(base_url) if model.strip() != "rules" else None})
 
 
 def instant(text: str | None, name: str) -> datetime | None:

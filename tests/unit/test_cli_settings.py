@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
-from api.commands.settings import SIMULATED, effective_limits, instant
+from api.commands.settings import SIMULATED, api_key, effective_limits, instant
 from trading_core.domain.errors import InvalidInput
 
 BAD = {
@@ -119,3 +119,16 @@ def test_times_are_utc_unless_they_say_otherwise(text: str, found: datetime) -> 
 def test_other_texts_are_no_times(text: str) -> None:
     with pytest.raises(InvalidInput, match="--from"):
         instant(text, "--from")
+
+
+def test_openais_own_key_goes_to_openais_own_endpoint_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hosted")
+    monkeypatch.delenv("ALGOTRENDY_API_KEY", raising=False)
+    hosted = api_key(None)
+    assert hosted is not None
+    assert hosted.get_secret_value() == "sk-hosted"
+    assert api_key("http://127.0.0.1:8000/v1") is None
+    monkeypatch.setenv("ALGOTRENDY_API_KEY", "sk-local")
+    local = api_key("http://127.0.0.1:8000/v1")
+    assert local is not None
+    assert local.get_secret_value() == "sk-local"
