@@ -103,8 +103,6 @@ class Watch:
                 self._end()
             case "run_done" | "run_waiting":
                 self._end()
-            case _:
-                pass
 
     def begin(self, run_id: str, as_of: datetime) -> None:
         """A run that is taken up again tells of no start."""

@@ -11,6 +11,7 @@ from tests.unit.desk_cases import QUIET, TRADER, D, Fault, buy, codes, open_worl
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, at
 from trading_core.domain.errors import BrokerUnavailable
+from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Order, OrderState, OrderType, Purpose
 from trading_core.execution.forms import WorkingStyle
 from trading_core.risk.checks import ReasonCode
@@ -164,11 +165,21 @@ async def test_a_sync_beside_a_sale_does_not_put_its_stop_back(tmp_path: Path) -
         await world.hold("10")
         leave = sell("9.98")
         await world.desk.propose(TRADER, leave)
-        sent, *_ = await asyncio.gather(
-            world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW), *(world.desk.sync() for _ in range(4))
-        )
+        read, syncs = world.desk.inputs.tickers, list[asyncio.Task[object]]()
+
+        async def while_bare(symbol: str) -> dict[str, Ticker]:
+            if not await world.orders(Purpose.STOP, live=True):
+                syncs.append(asyncio.create_task(world.desk.sync()))
+                await asyncio.wait(syncs, timeout=0.2)
+            return await read(symbol)
+
+        world.desk.inputs.tickers = while_bare  # type: ignore[method-assign]
+        sent = await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)
         assert isinstance(sent, Order)
         assert sent.state is OrderState.OPEN
+        await asyncio.gather(*syncs)
+        assert len(syncs) == 1
+        assert await world.orders(Purpose.STOP, live=True) == []
         await world.settle()
         assert await world.held() == 0
 
