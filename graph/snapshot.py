@@ -21,6 +21,7 @@ from trading_core.domain.orders import Order
 from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.snapshot import Snapshot
 from trading_core.execution.desk import Desk
+from trading_core.execution.inputs import AccountView
 from trading_core.risk.state import fraction_lost
 
 WINDOW = 300  # bars an agent's indicators stand on; EMA 200 needs its run-up
@@ -58,10 +59,9 @@ class Snapshots:
         self._at_hand: dict[str, Snapshot] = {}
         self._digests = _Digests()
 
-    async def take(self, as_of: datetime) -> tuple[Snapshot, dict[str, object]]:
+    async def take(self, as_of: datetime, view: AccountView, tickers: Mapping[str, Ticker]) -> tuple[Snapshot, dict[str, object]]:
         """The snapshot of this instant, and its content to be kept under its hash."""
-        view = await self._desk.account()
-        tickers, bars = await self._prices(view.portfolio, as_of), await self._bars(as_of)
+        bars = await self._bars(as_of)
         prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
         equity = view.portfolio.equity(prices)
         content = _Content(
@@ -124,7 +124,8 @@ class Snapshots:
         self._at_hand = {snapshot.content_hash: snapshot}  # one run at a time reads it; older ones are on record
         return snapshot
 
-    async def _prices(self, portfolio: Portfolio, as_of: datetime) -> dict[str, Ticker]:
+    async def tickers(self, portfolio: Portfolio, as_of: datetime) -> dict[str, Ticker]:
+        """Last known prices of the session's symbols and of all that is held."""
         names = list(dict.fromkeys((*self._symbols, *portfolio.held())))
         found = await asyncio.gather(*(self._feed.ticker(name, as_of=as_of) for name in names))
         return {name: ticker for name, ticker in zip(names, found, strict=True) if ticker is not None}

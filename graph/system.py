@@ -116,7 +116,8 @@ class TradingSystem:
                 instruments=instruments,
                 principals={principal.name: principal for principal in principals.values()},
             )
-            kept_answers = LedgerAnswers(answers, clock)
+            # Asking the rules again costs less than looking up what they said.
+            kept_answers = None if config.model.provider == "rules" else LedgerAnswers(answers, clock)
             record = LedgerRecord(database, ACCOUNT, clock)
             snapshots = Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols)
             asker = Asker(
@@ -138,6 +139,8 @@ class TradingSystem:
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
             )
             connection = await stack.enter_async_context(aiosqlite.connect(folders.checkpoints))
+            # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.
+            await connection.execute("PRAGMA synchronous = NORMAL")
             saver = AsyncSqliteSaver(connection, serde=serializer())
             await desk.sync()
             runner = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=ACCOUNT)

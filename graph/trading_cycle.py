@@ -30,6 +30,7 @@ from trading_core.domain.orders import Side
 from trading_core.domain.snapshot import Snapshot
 from trading_core.execution.desk import Desk
 from trading_core.execution.forms import WorkingStyle
+from trading_core.execution.inputs import AccountView
 from trading_core.persistence.records import PortfolioSnapshotRecord
 from trading_core.persistence.session import Database
 
@@ -76,13 +77,12 @@ async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     ctx, run_id = runtime.context, state["run_id"]
     for order in await ctx.desk.cancel_entries(but_run=run_id):
         ctx.asker.tell("order_cancelled", run_id, order=order)
-    await _sync(ctx, run_id)
-    snapshot, content = await ctx.snapshots.take(state["as_of"])
-    before = (await ctx.desk.account()).risk
-    risk = await ctx.desk.observe(snapshot.prices)
-    if risk.trading_state is not before.trading_state:
+    view = await _sync(ctx, run_id)
+    tickers = await ctx.snapshots.tickers(view.portfolio, state["as_of"])
+    risk = await ctx.desk.observe({symbol: ticker.last for symbol, ticker in tickers.items()}, view)
+    if risk.trading_state is not view.risk.trading_state:
         ctx.asker.tell("state_changed", run_id, state=risk.trading_state.value, reason=risk.reason)
-        snapshot, content = await ctx.snapshots.take(state["as_of"])
+    snapshot, content = await ctx.snapshots.take(state["as_of"], replace(view, risk=risk), tickers)
     async with ctx.database.transaction() as uow:
         await uow.snapshots.put(snapshot.content_hash, snapshot.as_of, content)
         await uow.runs.set_snapshot(run_id, snapshot.content_hash)
@@ -95,14 +95,14 @@ async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     }
 
 
-async def _sync(ctx: CycleContext, run_id: str) -> None:
-    """Book what the venue did, and tell of the fills and of the stops that the core placed for them."""
-    before = {order.client_order_id for order in (await ctx.desk.account()).live_orders}
-    for fill in await ctx.desk.sync():
+async def _sync(ctx: CycleContext, run_id: str) -> AccountView:
+    """Book what the venue did, and tell of the fills and of the core's own orders that followed."""
+    synced = await ctx.desk.sync()
+    for fill in synced.fills:
         ctx.asker.tell("fill_booked", run_id, fill=fill)
-    for order in (await ctx.desk.account()).live_orders:
-        if order.client_order_id not in before:
-            ctx.asker.tell("order_sent", run_id, order=order)
+    for order in synced.placed:
+        ctx.asker.tell("order_sent", run_id, order=order)
+    return synced.view
 
 
 async def _rebalancing_due(ctx: CycleContext, snapshot: Snapshot, run_id: str) -> bool:
@@ -191,15 +191,13 @@ async def _gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState
     intents: list[TradeIntent] = []
     verdicts: dict[str, Verdict] = {}
     for intent, principal in _wanted(state, ctx, snapshot):
-        wanted = intent
         if intent.side is Side.BUY:
-            affordable = await ctx.desk.affordable(principal, intent)
-            # What no lot is affordable of is still put to the gate as it was wanted, so that the record says why not.
-            wanted = replace(intent, quantity=affordable) if affordable > 0 else intent
-        decision = await ctx.desk.propose(principal, wanted)
-        intents.append(wanted)
-        verdicts[wanted.intent_id] = decision.verdict
-        ctx.asker.tell("gate_decided", state["run_id"], intent=wanted, wanted=intent.quantity, decision=decision)
+            proposed, decision = await ctx.desk.propose_fitting(principal, intent)
+        else:
+            proposed, decision = intent, await ctx.desk.propose(principal, intent)
+        intents.append(proposed)
+        verdicts[proposed.intent_id] = decision.verdict
+        ctx.asker.tell("gate_decided", state["run_id"], intent=proposed, wanted=intent.quantity, decision=decision)
     return {"intents": intents, "verdicts": verdicts}
 
 
@@ -240,6 +238,8 @@ async def _approval(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     ctx = runtime.context
     waiting = [intent for intent in state.get("intents", []) if state["verdicts"][intent.intent_id] is Verdict.NEEDS_APPROVAL]
     verdicts = dict(state["verdicts"])
+    if not waiting:
+        return {}
     async with ctx.database.reading() as uow:
         approvals = {intent.intent_id: await uow.approvals.get(intent.intent_id) for intent in waiting}
     pending = [key for key, approval in approvals.items() if approval is None or approval.state is ApprovalState.PENDING]
@@ -284,8 +284,7 @@ async def _watch(ctx: CycleContext, run_id: str, sent: Sequence[str]) -> None:
     """Follow fresh orders for a moment, so that fills are booked and stops placed at once."""
     for _ in range(WATCHES if sent else 0):
         await ctx.clock.sleep(WATCH_SECONDS)
-        await _sync(ctx, run_id)
-        live = {order.client_order_id for order in (await ctx.desk.account()).live_orders}
+        live = {order.client_order_id for order in (await _sync(ctx, run_id)).live_orders}
         if not live & set(sent):
             break
 

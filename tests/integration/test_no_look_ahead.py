@@ -96,7 +96,9 @@ async def test_every_tool_answers_the_same_whatever_comes_after(market: HistoryF
     answers = []
     for name, feed in (("real", market), ("scrambled", scrambled(market, as_of, 3))):
         async with TradingSystem.open(session(as_of, cycles=3), tmp_path / name, feed=feed) as system:
-            snapshot, _ = await system.snapshots.take(as_of)
+            view = await system.desk.account()
+            tickers = await system.snapshots.tickers(view.portfolio, as_of)
+            snapshot, _ = await system.snapshots.take(as_of, view, tickers)
             context = ToolContext(
                 principal=operator("tester", "paper"),
                 run_id="r",

@@ -44,8 +44,8 @@ async def test_a_lost_reply_is_unknown_until_the_venue_tells(tmp_path: Path) -> 
         # Asked again, the desk gives the order it has and sends nothing.
         assert await world.desk.submit(TRADER, order.intent_id, WorkingStyle.NOW) == order
         await world.clock.sleep(1)
-        (fill,) = await world.desk.sync()
-        assert await world.desk.sync() == ()
+        (fill,) = (await world.desk.sync()).fills
+        assert (await world.desk.sync()).fills == ()
         assert fill.client_order_id == order.client_order_id
         assert (await world.order(buy())).state is OrderState.FILLED
         assert not await _entries_blocked(world)

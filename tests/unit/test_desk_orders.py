@@ -30,7 +30,7 @@ async def test_from_a_proposal_to_a_stop(tmp_path: Path) -> None:
         assert sent.state is OrderState.OPEN
         assert sent.arrival_price == 100
         await world.clock.sleep(1)
-        (fill,) = await world.desk.sync()
+        (fill,) = (await world.desk.sync()).fills
         assert (fill.quantity, fill.price, fill.fee.amount) == (10, 100, D("0.02"))
         assert (await world.order(entry)).state is OrderState.FILLED
         (stop,) = await world.orders(Purpose.STOP)
@@ -39,7 +39,7 @@ async def test_from_a_proposal_to_a_stop(tmp_path: Path) -> None:
         assert stop.request.reduce_only
         assert await world.desk.agrees()
         assert (await world.desk.account()).portfolio.balances == {"BTC": D("9.98"), "USDT": D(99_000)}
-        assert await world.desk.sync() == ()
+        assert (await world.desk.sync()).fills == ()
         assert len(world.broker.arrived) == 2
 
 

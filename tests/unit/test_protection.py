@@ -46,7 +46,7 @@ async def test_a_stop_sells_what_it_covers(tmp_path: Path) -> None:
     async with open_world(tmp_path, {BTC: bars}) as world:
         await world.hold("10")
         world.go(3.1)
-        (fill,) = await world.desk.sync()
+        (fill,) = (await world.desk.sync()).fills
         assert (fill.quantity, fill.price) == (D("9.98"), 90)
         assert await world.held() == 0
         assert (await world.desk.account()).live_orders == ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.inputs import AccountView, InputsReader
 from trading_core.execution.protection import Protection
 from trading_core.persistence.session import Database, UnitOfWork
-from trading_core.risk.engine import evaluate
+from trading_core.risk.engine import GateInputs, evaluate
 from trading_core.risk.limits import Limits
 from trading_core.risk.sizing import affordable
 from trading_core.risk.state import AccountRisk
@@ -40,6 +40,15 @@ _PROPOSES = {
     Purpose.STOP: Action.PROPOSE_STOP,
     Purpose.REBALANCE: Action.PROPOSE_REBALANCE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What reading the venue brought: fills that were new, the core's own orders that followed, and the account after both."""
+
+    fills: tuple[Fill, ...]
+    placed: tuple[Order, ...]
+    view: AccountView
 
 
 class Desk:
@@ -87,16 +96,41 @@ class Desk:
         tickers = await self.inputs.tickers(intent.symbol)
         async with self._database.transaction() as uow:
             if not await uow.intents.add(intent):
-                earlier = await uow.intents.decisions_of(intent.intent_id)
-                if earlier:
-                    return earlier[0]
+                return (await uow.intents.decisions_of(intent.intent_id))[0]
             inputs = await self.inputs.read(uow, principal, tickers, has_approval=False, but=intent.intent_id)
-            decision = evaluate(intent, inputs, self.limits)
-            await uow.intents.add_decision(decision)
-            if decision.verdict is Verdict.NEEDS_APPROVAL:
-                now, price = self._clock.now(), tickers[intent.symbol].last
-                await uow.approvals.request(Approval(intent.intent_id, intent.content_hash, price, now, now + APPROVAL_LASTS))
-            return decision
+            return await self._judge(uow, intent, inputs)
+
+    async def propose_fitting(self, principal: Principal, wanted: TradeIntent) -> tuple[TradeIntent, RiskDecision]:
+        """`propose` for as much of a wanted buy as every limit lets pass, sized and reserved in one transaction.
+
+        What not even one lot is affordable of is judged as it was wanted, so that the record says why not.
+
+        Returns:
+            The intent that was judged, and the decision. Wanting the same again returns the first.
+
+        Raises:
+            NotPermitted: the principal may not propose this.
+        """
+        principal.require(_PROPOSES[wanted.purpose], wanted.account_id)
+        tickers = await self.inputs.tickers(wanted.symbol)
+        async with self._database.transaction() as uow:
+            known = await uow.intents.get(wanted.intent_id)
+            if known is not None:
+                return known, (await uow.intents.decisions_of(wanted.intent_id))[0]
+            inputs = await self.inputs.read(uow, principal, tickers, has_approval=False, but=wanted.intent_id)
+            fitting = affordable(wanted, inputs, self.limits)
+            intent = replace(wanted, quantity=fitting) if fitting > 0 else wanted
+            await uow.intents.add(intent)
+            return intent, await self._judge(uow, intent, inputs)
+
+    async def _judge(self, uow: UnitOfWork, intent: TradeIntent, inputs: GateInputs) -> RiskDecision:
+        """The gate's word on an intent that is on record, and the approval it asks for."""
+        decision = evaluate(intent, inputs, self.limits)
+        await uow.intents.add_decision(decision)
+        if decision.verdict is Verdict.NEEDS_APPROVAL:
+            now, price = self._clock.now(), inputs.tickers[intent.symbol].last
+            await uow.approvals.request(Approval(intent.intent_id, intent.content_hash, price, now, now + APPROVAL_LASTS))
+        return decision
 
     async def affordable(self, principal: Principal, intent: TradeIntent) -> Decimal:
         """The largest quantity up to the intent's own that every quantity-dependent check lets pass; 0 for none."""
@@ -227,11 +261,8 @@ class Desk:
             self._booking.in_flight.discard(key)
         return await self._booking.apply(key, OrderEvent.ACCEPTED, when=_awaits_answer, venue_order_id=report.venue_order_id)
 
-    async def sync(self) -> tuple[Fill, ...]:
+    async def sync(self) -> Synced:
         """Book what the venue did, then see to it that every holding has its stop.
-
-        Returns:
-            Fills that were new.
 
         Raises:
             BrokerUnavailable: the venue could not be read; nothing was assumed.
@@ -240,9 +271,8 @@ class Desk:
         async with self._lock:
             fills = await self._booking.sync()
             view = await self.account()
-            for symbol in view.portfolio.held():
-                await self._protection.protect(symbol, view)
-            return fills
+            placed = [order for symbol in view.portfolio.held() for order in await self._protection.protect(symbol, view)]
+            return Synced(fills, tuple(placed), await self.account() if placed else view)
 
     async def agrees(self) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.
@@ -254,8 +284,11 @@ class Desk:
         ours = {asset: amount for asset, amount in (await self.account()).portfolio.balances.items() if amount}
         return ours == at_venue
 
-    async def observe(self, prices: Mapping[str, Decimal]) -> AccountRisk:
-        """Let the loss limits see what the account is worth at `prices`."""
+    async def observe(self, prices: Mapping[str, Decimal], view: AccountView) -> AccountRisk:
+        """Let the loss limits see what the account of `view` is worth at `prices`."""
+        equity = view.portfolio.equity(prices)
+        if view.risk.observe(equity, self._clock.now(), self.limits) == view.risk:
+            return view.risk
         async with self._database.transaction() as uow:
             portfolio = await uow.portfolios.load(self.account_id)
             before = await self._booking.risk(uow)

@@ -39,21 +39,23 @@ class Protection:
         self._account_id, self._database, self._feed = account_id, database, feed
         self._clock, self._instruments, self._send = clock, instruments, send
 
-    async def protect(self, symbol: str, view: AccountView) -> None:
+    async def protect(self, symbol: str, view: AccountView) -> tuple[Order, ...]:
         """Place a stop for whatever part of a holding has none; where the stop is refused, sell that part.
 
-        `view` only tells whether there may be something to do: what is bare is worked out again where the order is written.
+        Returns the orders that were sent. `view` only tells whether there may be something to do: what is bare is worked out again where the order is written.
         """
         instrument = self._instruments.get(symbol)
         if instrument is None or self._bare(instrument, view.portfolio, view.live_orders) <= 0:
-            return
-        stop = await self._write(instrument, Purpose.STOP)
-        if stop is None or (await self._send(stop)).state is not OrderState.REFUSED:
-            return
+            return ()
+        written = await self._write(instrument, Purpose.STOP)
+        if written is None:
+            return ()
+        stop = await self._send(written)
+        if stop.state is not OrderState.REFUSED:
+            return (stop,)
         # The price is through the stop already, or the venue will hold no stop: a bare position is not kept.
         leave = await self._write(instrument, Purpose.EXIT)
-        if leave is not None:
-            await self._send(leave)
+        return (stop,) if leave is None else (stop, await self._send(leave))
 
     def _bare(self, instrument: Instrument, portfolio: Portfolio, live: Sequence[Order]) -> Decimal:
         """What is held and promised to no sale: base cannot be promised twice, to a stop or to an exit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, RowMapping, Table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Row = Mapping[str, object]
+_Insert = sqlite.Insert | postgresql.Insert
 
 
 class Repository:
@@ -23,9 +25,9 @@ class Repository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+    def _insert(self, table: Table) -> _Insert:
         """An INSERT that knows ON CONFLICT, which the two databases spell alike and standard SQL does not have."""
-        return sqlite.insert(table) if self._connection.dialect.name == "sqlite" else postgresql.insert(table)
+        return _insert(table, self._connection.dialect.name)
 
     async def _write(self, statement: Executable, rows: Row | Sequence[Row]) -> None:
         if rows:
@@ -33,21 +35,38 @@ class Repository:
 
     async def _add(self, table: Table, row: Row, *key: Column[Any]) -> bool:
         """Insert unless a row with this key is there; True when it was new."""
-        statement = self._insert(table).values(**row).on_conflict_do_nothing(index_elements=key).returning(key[0])
-        return (await self._connection.execute(statement)).first() is not None
+        statement = _insert_new(table, self._connection.dialect.name, key)
+        return (await self._connection.execute(statement, row)).first() is not None
 
     async def _put(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert, or replace the rows with the same primary key."""
-        insert = self._insert(table)
-        key = list(table.primary_key)
-        changed = {column.name: insert.excluded[column.name] for column in table.columns if column not in set(key)}
-        await self._write(insert.on_conflict_do_update(index_elements=key, set_=changed), rows)
+        await self._write(_replace(table, self._connection.dialect.name), rows)
 
-    async def _one(self, statement: Executable) -> RowMapping | None:
-        return (await self._connection.execute(statement)).mappings().first()
+    async def _one(self, statement: Executable, **parameters: object) -> RowMapping | None:
+        return (await self._connection.execute(statement, parameters)).mappings().first()
 
-    async def _all(self, statement: Executable) -> Sequence[RowMapping]:
-        return (await self._connection.execute(statement)).mappings().all()
+    async def _all(self, statement: Executable, **parameters: object) -> Sequence[RowMapping]:
+        return (await self._connection.execute(statement, parameters)).mappings().all()
+
+
+# Building a statement costs more than running it: those that run many times in a run are built once.
+
+
+def _insert(table: Table, dialect: str) -> _Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+@cache
+def _insert_new(table: Table, dialect: str, key: tuple[Column[Any], ...]) -> Executable:
+    return _insert(table, dialect).on_conflict_do_nothing(index_elements=key).returning(key[0])
+
+
+@cache
+def _replace(table: Table, dialect: str) -> Executable:
+    insert = _insert(table, dialect)
+    key = list(table.primary_key)
+    changed = {column.name: insert.excluded[column.name] for column in table.columns if column not in set(key)}
+    return insert.on_conflict_do_update(index_elements=key, set_=changed)
 
 
 def columns(record: DataclassInstance) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from trading_core.domain.errors import IntentConflict
 from trading_core.domain.intents import ApprovalState, Check, RiskDecision, TradeIntent, Verdict
@@ -11,6 +11,28 @@ from trading_core.domain.orders import Side
 from trading_core.persistence.records import RunState
 from trading_core.persistence.repositories.base import Repository, columns, without
 from trading_core.persistence.tables import approvals, intents, orders, risk_decisions, runs
+
+_REFUSED = select(risk_decisions.c.intent_id).where(
+    risk_decisions.c.intent_id == intents.c.intent_id, risk_decisions.c.verdict == Verdict.DENIED
+)
+_TURNED_DOWN = select(approvals.c.intent_id).where(
+    approvals.c.intent_id == intents.c.intent_id,
+    approvals.c.state.in_((ApprovalState.REJECTED, ApprovalState.EXPIRED)),
+)
+_SENT = select(orders.c.intent_id).where(orders.c.intent_id == intents.c.intent_id)
+_WAITING = (
+    select(intents)
+    .join(runs, runs.c.id == intents.c.run_id)
+    .where(
+        runs.c.account_id == bindparam("account_id"),
+        runs.c.state.in_((RunState.RUNNING, RunState.WAITING)),
+        ~_REFUSED.exists(),
+        ~_TURNED_DOWN.exists(),
+        ~_SENT.exists(),
+    )
+    .order_by(intents.c.created_at, intents.c.intent_id)
+)
+_INTENT = select(intents).where(intents.c.intent_id == bindparam("intent_id"))
 
 
 class IntentsRepository(Repository):
@@ -33,7 +55,7 @@ class IntentsRepository(Repository):
         return False
 
     async def get(self, intent_id: str) -> TradeIntent | None:
-        row = await self._one(select(intents).where(intents.c.intent_id == intent_id))
+        row = await self._one(_INTENT, intent_id=intent_id)
         return None if row is None else TradeIntent(**without(row, "content_hash"))
 
     async def of_run(self, run_id: str) -> tuple[TradeIntent, ...]:
@@ -70,27 +92,8 @@ class IntentsRepository(Repository):
 
         They keep their reservation until they are sent, refused, or their run ends.
         """
-        refused = select(risk_decisions.c.intent_id).where(
-            risk_decisions.c.intent_id == intents.c.intent_id, risk_decisions.c.verdict == Verdict.DENIED
-        )
-        turned_down = select(approvals.c.intent_id).where(
-            approvals.c.intent_id == intents.c.intent_id,
-            approvals.c.state.in_((ApprovalState.REJECTED, ApprovalState.EXPIRED)),
-        )
-        sent = select(orders.c.intent_id).where(orders.c.intent_id == intents.c.intent_id)
-        query = (
-            select(intents)
-            .join(runs, runs.c.id == intents.c.run_id)
-            .where(
-                runs.c.account_id == account_id,
-                runs.c.state.in_((RunState.RUNNING, RunState.WAITING)),
-                ~refused.exists(),
-                ~turned_down.exists(),
-                ~sent.exists(),
-            )
-            .order_by(intents.c.created_at, intents.c.intent_id)
-        )
-        return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
+        rows = await self._all(_WAITING, account_id=account_id)
+        return tuple(TradeIntent(**without(row, "content_hash")) for row in rows)
 
     async def last_entry(self, account_id: str, symbol: str) -> TradeIntent | None:
         """The newest buy of a symbol that was filled at least in part: its stop is what protects the holding."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
 
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.orders import FINAL_STATES, Order, OrderEvent, OrderRequest, OrderState, next_state
@@ -16,6 +16,17 @@ from trading_core.persistence.tables import intents, order_events, orders
 # A query by list of live states uses the index on (account_id, state); "not in the final states" would not.
 _LIVE = tuple(state for state in OrderState if state not in FINAL_STATES)
 _REQUEST = ("client_order_id", "symbol", "side", "type", "quantity", "limit_price", "stop_price", "time_in_force", "reduce_only")
+
+_MINE = orders.c.account_id == bindparam("account_id")
+_OLDEST_FIRST = (orders.c.created_at, orders.c.client_order_id)
+_ORDER = select(orders).where(orders.c.client_order_id == bindparam("client_order_id"))
+_LIVE_ORDERS = select(orders).where(_MINE, orders.c.state.in_(_LIVE)).order_by(*_OLDEST_FIRST)
+_RECENT = (
+    select(orders, intents.c.proposer)
+    .join(intents, intents.c.intent_id == orders.c.intent_id)
+    .where(_MINE, orders.c.created_at >= bindparam("since", type_=orders.c.created_at.type))
+    .order_by(*_OLDEST_FIRST)
+)
 
 
 class OrdersRepository(Repository):
@@ -57,12 +68,12 @@ class OrdersRepository(Repository):
         await self._write(order_events.insert(), columns(step))
 
     async def get(self, client_order_id: str) -> Order | None:
-        row = await self._one(select(orders).where(orders.c.client_order_id == client_order_id))
+        row = await self._one(_ORDER, client_order_id=client_order_id)
         return None if row is None else _order(row)
 
     async def live(self, account_id: str) -> tuple[Order, ...]:
         """Every order that may still trade, unknown ones included."""
-        return await self._where(orders.c.account_id == account_id, orders.c.state.in_(_LIVE))
+        return tuple(_order(row) for row in await self._all(_LIVE_ORDERS, account_id=account_id))
 
     async def all(self, account_id: str) -> tuple[Order, ...]:
         return await self._where(orders.c.account_id == account_id)
@@ -73,13 +84,8 @@ class OrdersRepository(Repository):
 
     async def recent_with_proposer(self, account_id: str, since: datetime) -> tuple[tuple[Order, str], ...]:
         """Orders created at or after `since`, each with who proposed it."""
-        query = (
-            select(orders, intents.c.proposer)
-            .join(intents, intents.c.intent_id == orders.c.intent_id)
-            .where(orders.c.account_id == account_id, orders.c.created_at >= since)
-            .order_by(orders.c.created_at, orders.c.client_order_id)
-        )
-        return tuple((_order(without(row, "proposer")), row["proposer"]) for row in await self._all(query))
+        rows = await self._all(_RECENT, account_id=account_id, since=since)
+        return tuple((_order(without(row, "proposer")), row["proposer"]) for row in rows)
 
     async def of_run(self, run_id: str) -> tuple[Order, ...]:
         return await self._where(orders.c.run_id == run_id)

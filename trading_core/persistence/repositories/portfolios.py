@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, delete, literal, select, union_all
 
 from trading_core.domain.errors import LedgerError
+from trading_core.domain.money import ZERO
 from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.positions import Position
 from trading_core.persistence.records import PortfolioSnapshotRecord
-from trading_core.persistence.repositories.base import Repository, columns, without
+from trading_core.persistence.repositories.base import Repository, columns
 from trading_core.persistence.tables import accounts, balances, fees, portfolio_snapshots, positions
+from trading_core.persistence.types import Exact
 
 
 class PortfoliosRepository(Repository):
@@ -41,16 +44,18 @@ class PortfoliosRepository(Repository):
             LedgerError: there is no such account.
         """
         account = await self._account(account_id)
-        held = await self._all(select(balances).where(balances.c.account_id == account_id).order_by(balances.c.asset))
-        paid = await self._all(select(fees).where(fees.c.account_id == account_id).order_by(fees.c.asset))
-        rows = await self._all(select(positions).where(positions.c.account_id == account_id).order_by(positions.c.symbol))
+        held: dict[str, dict[str, RowMapping]] = {"balance": {}, "position": {}, "fee": {}}
+        for row in await self._all(_HOLDINGS, account_id=account_id):
+            held[row["kind"]][row["name"]] = row
         return Portfolio(
             account_id=account_id,
             currency=account["currency"],
             deposited=account["deposit"],
-            balances={row["asset"]: row["amount"] for row in held},
-            positions={row["symbol"]: Position(**without(row, "account_id")) for row in rows},
-            fees={row["asset"]: row["amount"] for row in paid},
+            balances={name: row["amount"] for name, row in held["balance"].items()},
+            positions={
+                name: Position(name, row["amount"], row["cost"], row["realised"]) for name, row in held["position"].items()
+            },
+            fees={name: row["amount"] for name, row in held["fee"].items()},
         )
 
     async def save(self, portfolio: Portfolio) -> None:
@@ -101,3 +106,18 @@ class PortfoliosRepository(Repository):
             await self._write(table.insert(), rows)
         held = [columns(position) | {"account_id": account_id} for position in portfolio.positions.values()]
         await self._write(positions.insert(), held)
+
+
+def _held(kind: str, table: Table, name: str, *amounts: ColumnElement[Any]) -> Select[Any]:
+    padded = [*amounts, *(literal(ZERO, Exact) for _ in range(3 - len(amounts)))]
+    named = [column.label(label) for column, label in zip(padded, ("amount", "cost", "realised"), strict=True)]
+    mine = table.c.account_id == bindparam("account_id")
+    return select(literal(kind).label("kind"), table.c[name].label("name"), *named).where(mine)
+
+
+# Positions, balances and fees in one statement: the account is read many times in a run.
+_HOLDINGS = union_all(
+    _held("position", positions, "symbol", positions.c.quantity, positions.c.cost, positions.c.realised),
+    _held("balance", balances, "asset", balances.c.amount),
+    _held("fee", fees, "asset", fees.c.amount),
+).order_by("kind", "name")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from trading_core.persistence.records import RiskStateChange
 from trading_core.persistence.repositories.base import Repository, columns, without
 from trading_core.persistence.tables import account_risk, risk_state_changes
 
+_CONTENT = select(account_risk.c.content).where(account_risk.c.account_id == bindparam("account_id"))
+
 
 class RiskRepository(Repository):
     async def load(self, account_id: str) -> dict[str, object] | None:
         """The content last saved; None for an account that has none yet."""
-        row = await self._one(select(account_risk.c.content).where(account_risk.c.account_id == account_id))
+        row = await self._one(_CONTENT, account_id=account_id)
         return None if row is None else dict(row["content"])
 
     async def save(self, account_id: str, content: Mapping[str, object], at: datetime) -> None:
