@@ -13,11 +13,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
-from langchain.agents.middleware.types import ModelRequest, ModelResponse
+from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
 from langchain.agents.structured_output import ProviderStrategy, StructuredOutputError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.types import Command
 from pydantic import ValidationError
 
 from agents.answers import Answer, reasons_of
@@ -36,6 +37,7 @@ R = TypeVar("R")
 _log = logging.getLogger("algotrendy.agents")
 
 _MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
+_MOST_TOKENS = 10**8  # of one call; an endpoint can report any number, and a column of the record cannot hold any number
 
 
 @dataclass(slots=True)
@@ -120,6 +122,16 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
             shown = error.ai_message.model_copy(update={"content": error.ai_message.text[:2000] or "(empty)", "tool_calls": []})
             return await self._call(request.override(messages=[*request.messages, shown, told]), handler, context)
 
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """Drop what the tool does not take: an argument called `self` would reach a method of LangChain's."""
+        tool = TOOLS.get(request.tool_call["name"])
+        if tool is not None:
+            known = {key: value for key, value in request.tool_call["args"].items() if key in tool.arguments.model_fields}
+            request = request.override(tool_call={**request.tool_call, "args": known})
+        return await handler(request)
+
     async def _call(
         self,
         request: ModelRequest[AgentContext],
@@ -201,10 +213,12 @@ class Agent(Generic[T]):
             if type(explained) is ModelError:
                 _log.exception("agent %s on %r failed in a way nobody foresaw", self.spec.name, subject)
             outcome = replace(blank, why=str(explained), evidence=tuple(context.evidence.values()))
-        else:
-            if self._store and outcome.answer is not None:
-                await self._store.put(key, self.spec.name, self.model_name, _storable(outcome))
         return replace(outcome, seconds=time.perf_counter() - started)
+
+    async def remember(self, outcome: Outcome[T]) -> None:
+        """Keep a fresh answer, so that the same question need not be asked again. Failures are not kept."""
+        if self._store and outcome.answer is not None and not outcome.reused:
+            await self._store.put(outcome.input_hash, self.spec.name, self.model_name, _storable(outcome))
 
     async def _stored(self, key: str) -> tuple[T, list[Evidence]] | None:
         """The kept answer to exactly this, with its evidence; None when there is none that still fits the schema."""
@@ -264,8 +278,12 @@ def _storable(outcome: Outcome[Any]) -> dict[str, Any]:
 
 def _count(usage: Usage, message: AIMessage) -> None:
     if message.usage_metadata:
-        usage.input_tokens += message.usage_metadata["input_tokens"]
-        usage.output_tokens += message.usage_metadata["output_tokens"]
+        usage.input_tokens += _bounded(message.usage_metadata["input_tokens"])
+        usage.output_tokens += _bounded(message.usage_metadata["output_tokens"])
+
+
+def _bounded(tokens: int) -> int:
+    return min(max(tokens, 0), _MOST_TOKENS)
 
 
 def _explained(error: Exception, timeout: float) -> ModelError:

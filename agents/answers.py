@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(gt=0, lt=1e18, allow_inf_nan=False)]  # the risk gate knows no larger amounts either
 Reason = Annotated[str, Field(max_length=900)]
 Symbol = Annotated[str, Field(max_length=30)]
 

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 
 from tools.context import Evidence
+
+MOST_PROBLEMS = 20  # one already holds an answer back; thousands would only fill the record
+_MOST_SHOWN = 60  # characters of a claim
 
 _ID = re.compile(r"e[0-9a-f]{8}")
 _CITATION = re.compile(r"\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\](?:\s*\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\])*")
@@ -77,13 +82,37 @@ class _Claim:
     number: _Number | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What one tool result holds, sorted: a long text full of numbers must not cost more to check than to write."""
+
+    numbers: Sequence[Decimal]
+    sizes: Sequence[Decimal]
+    texts: frozenset[str]
+
+    @classmethod
+    def of(cls, result: object) -> _Known:
+        leaves = list(_leaves(result))
+        numbers = [value for leaf in leaves if (value := _as_number(leaf)) is not None]
+        return cls(sorted(numbers), sorted(map(abs, numbers)), frozenset(leaf for leaf in leaves if isinstance(leaf, str)))
+
+    def holds(self, claim: _Claim) -> bool:
+        number = claim.number
+        if number is not None:
+            values = self.numbers if number.signed else self.sizes
+            near = (*_nearest(values, number.value), *(_nearest(values, number.value / 100) if number.percent else ()))
+            return any(number.stands_for(value) for value in near)
+        # A date may be cut short; any other text (a time frame, a symbol with a digit) must be in the evidence word for word.
+        return claim.text in self.texts or (
+            bool(_DATE.fullmatch(claim.text)) and any(text.startswith(claim.text) for text in self.texts)
+        )
+
+
 def problems(texts: Iterable[str], evidence: Mapping[str, Evidence]) -> list[str]:
-    """One sentence for each number without support; empty when the texts are grounded."""
-    found: list[str] = []
-    for text in texts:
-        for sentence in _sentences(_readable(text)):
-            found += _problems_in(sentence, evidence)
-    return found
+    """One sentence for each number without support, at most `MOST_PROBLEMS`; empty when the texts are grounded."""
+    known = {id_: _Known.of(item.result) for id_, item in evidence.items()}
+    sentences = (sentence for text in texts for sentence in _sentences(_readable(text)))
+    return list(islice((problem for sentence in sentences for problem in _problems_in(sentence, known)), MOST_PROBLEMS))
 
 
 def cited(texts: Iterable[str]) -> list[str]:
@@ -117,20 +146,19 @@ def _sentences(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _problems_in(sentence: str, evidence: Mapping[str, Evidence]) -> list[str]:
-    found = []
-    citations = [(match.start(), _ID.findall(match[0])) for match in _CITATION.finditer(sentence)]
+def _problems_in(sentence: str, known: Mapping[str, _Known]) -> Iterator[str]:
+    citations = [(match.start(), list(dict.fromkeys(_ID.findall(match[0])))) for match in _CITATION.finditer(sentence)]
     for claim in sorted(_claims(sentence), key=lambda claim: claim.position):
+        shown = repr(claim.text if len(claim.text) <= _MOST_SHOWN else f"{claim.text[:_MOST_SHOWN]}…")
         ids = next((ids for start, ids in citations if start > claim.position), None)
         if ids is None:
-            found.append(f"{claim.text!r} cites no evidence")
+            yield f"{shown} cites no evidence"
             continue
-        missing = [id_ for id_ in ids if id_ not in evidence]
+        missing = [id_ for id_ in ids if id_ not in known]
         if missing:
-            found.append(f"{claim.text!r} cites {', '.join(missing)}, which is no tool result of this agent")
-        elif not any(_holds(evidence[id_].result, claim) for id_ in ids):
-            found.append(f"{claim.text!r} is not in {', '.join(ids)}")
-    return found
+            yield f"{shown} cites {', '.join(missing)}, which is no tool result of this agent"
+        elif not any(known[id_].holds(claim) for id_ in ids):
+            yield f"{shown} is not in {', '.join(ids)}"
 
 
 def _claims(sentence: str) -> Iterator[_Claim]:
@@ -165,12 +193,10 @@ def _blank(match: re.Match[str]) -> str:
     return " " + "§" * (len(match[0]) - 2) + " "
 
 
-def _holds(result: object, claim: _Claim) -> bool:
-    if claim.number is not None:
-        return any(claim.number.stands_for(value) for leaf in _leaves(result) if (value := _as_number(leaf)) is not None)
-    # A date may be cut short; any other text (a time frame, a symbol with a digit) must be in the evidence word for word.
-    texts = [leaf for leaf in _leaves(result) if isinstance(leaf, str)]
-    return claim.text in texts or (bool(_DATE.fullmatch(claim.text)) and any(leaf.startswith(claim.text) for leaf in texts))
+def _nearest(values: Sequence[Decimal], target: Decimal) -> Sequence[Decimal]:
+    """The one or two of sorted `values` next to `target`: when neither of them is close enough, none is."""
+    at = bisect_left(values, target)
+    return values[max(0, at - 1) : at + 1]
 
 
 def _as_number(leaf: object) -> Decimal | None:

@@ -10,7 +10,7 @@ MARKET_ANALYSIS = AgentSpec(
     name="market_analysis",
     answer=MarketView,
     opening=("get_ticker", "get_indicators", "get_sentiment", "get_onchain"),
-    tools=("get_ticker", "get_indicators", "get_sentiment", "get_onchain", "get_bars"),
+    tools=("get_indicators", "get_bars"),
     actions=frozenset({Action.READ_MARKET, Action.READ_CHANNELS}),
 )
 
@@ -18,7 +18,7 @@ SIGNAL = AgentSpec(
     name="signal",
     answer=Signal,
     opening=("get_market_view", "get_ticker", "get_indicators", "get_position"),
-    tools=("get_market_view", "get_ticker", "get_indicators", "get_position", "get_bars", "get_past_decisions"),
+    tools=("get_indicators", "get_bars", "get_past_decisions"),
     actions=frozenset({Action.READ_MARKET, Action.READ_PORTFOLIO, Action.READ_RECORD}),
 )
 
@@ -29,7 +29,7 @@ RISK = AgentSpec(
     name="risk",
     answer=RiskPlan,
     opening=("get_proposals", "get_portfolio", "get_limits", "get_correlations"),
-    tools=("get_proposals", "get_portfolio", "get_limits", "get_correlations", "get_open_orders", "get_past_decisions"),
+    tools=("get_position", "get_open_orders", "get_past_decisions"),
     actions=frozenset({Action.READ_RISK, Action.READ_PORTFOLIO, Action.READ_ORDERS, Action.READ_RECORD, *_PROPOSES}),
 )
 
@@ -37,7 +37,7 @@ EXECUTION = AgentSpec(
     name="execution",
     answer=ExecutionPlan,
     opening=("get_approved_orders", "get_execution_quality"),
-    tools=("get_approved_orders", "get_execution_quality", "get_ticker", "get_open_orders"),
+    tools=("get_ticker", "get_open_orders"),
     actions=frozenset({Action.READ_ORDERS, Action.READ_MARKET, Action.SUBMIT}),
 )
 
@@ -45,7 +45,7 @@ REBALANCING = AgentSpec(
     name="rebalancing",
     answer=RebalancePlan,
     opening=("get_portfolio", "get_volatilities", "get_correlations", "get_limits"),
-    tools=("get_portfolio", "get_volatilities", "get_correlations", "get_limits", "get_indicators"),
+    tools=("get_position", "get_indicators"),
     actions=frozenset({Action.READ_PORTFOLIO, Action.READ_RISK, Action.READ_MARKET, Action.PROPOSE_REBALANCE}),
 )
 

@@ -23,7 +23,7 @@ class AgentSpec(Generic[T_co]):
     Attributes:
         answer: the schema of its answer.
         opening: tools called before the first model call, so that one call is the normal case.
-        tools: what it may call to dig deeper, the opening ones included.
+        tools: what it may call to dig deeper. Each costs prompt tokens in every call, so what is opened is not offered again.
         actions: what its principal may do; a tool that needs more is refused by the tool itself.
         model_calls: most calls for one answer, the repair included.
         timeout: seconds for one answer, everything included.
@@ -47,7 +47,7 @@ class AgentSpec(Generic[T_co]):
     @cached_property
     def prompt_hash(self) -> str:
         """Over everything the model is told before the facts: prompt, tools, answer schema."""
-        return digest([self.prompt, self.tools, self.answer.model_json_schema()])
+        return digest([self.prompt, self.opening, self.tools, self.answer.model_json_schema()])
 
     def principal(self, account_id: str) -> Principal:
         return Principal(f"agent:{self.name}", self.actions, frozenset({account_id}))

@@ -78,7 +78,7 @@ class Asker:
             most_calls=agent.spec.model_calls,
         )
         outcome = await agent.ask(subject, context)
-        await self._keep(run_id, outcome)
+        await asyncio.gather(self._keep(run_id, outcome), agent.remember(outcome))
         self.tell("agent_answered", run_id, outcome=outcome)
         return Decided(outcome.answer, outcome.may_trade, outcome.cites)
 

@@ -69,8 +69,16 @@ class Tool(Generic[A]):
         async def run(runtime: ToolRuntime[ToolContext, Any], **arguments: Any) -> str:
             return (await self.call(runtime.context, arguments)).as_text()
 
-        return StructuredTool(name=self.name, description=self.description, args_schema=self.arguments, coroutine=run)
+        # As JSON schema, LangChain leaves the checking to `call`, whose sentence about it is shorter and is kept as evidence.
+        # As a class without fields it would also drop the runtime.
+        schema = self.arguments.model_json_schema()
+        return StructuredTool(name=self.name, description=self.description, args_schema=schema, coroutine=run)
 
 
 def _printable(arguments: dict[str, Any]) -> Facts:
-    return {str(key)[:30]: str(value)[:100] for key, value in list(arguments.items())[:10]}
+    """Enough of them to recognise the call by, in characters that every database keeps."""
+    return {_plain_text(key)[:30]: _plain_text(value)[:100] for key, value in list(arguments.items())[:10]}
+
+
+def _plain_text(value: object) -> str:
+    return str(value)[:200].encode("unicode_escape").decode("ascii")

@@ -114,7 +114,7 @@ async def test_every_tool_answers_the_same_whatever_comes_after(market: HistoryF
                 told[tool.name] = (await tool.call(context, arguments)).as_text()
             answers.append(told)
     assert answers[0] == answers[1]
-    used = {name for spec in ROSTER.values() for name in spec.tools}
+    used = {name for spec in ROSTER.values() for name in (*spec.opening, *spec.tools)}
     assert used <= set(answers[0]), "every tool an agent has is among those checked"
 
 

@@ -114,8 +114,7 @@ async def test_a_subject_outside_the_run_ends_in_an_abstention() -> None:
 @pytest.mark.parametrize("name", list(ROSTER))
 def test_each_agent_may_use_each_of_its_tools(name: AgentName) -> None:
     spec = ROSTER[name]
-    assert set(spec.opening) <= set(spec.tools)
-    assert {TOOLS[tool].action for tool in spec.tools} <= spec.actions
+    assert {TOOLS[tool].action for tool in (*spec.opening, *spec.tools)} <= spec.actions
     assert spec.prompt.startswith("# You are")
 
 
@@ -314,10 +313,15 @@ class Counting(RulesModel):
         return await super()._agenerate(*args, **kwargs)
 
 
+async def asked_and_kept(agent: Agent[Any], subject: str, asked: AgentContext) -> None:
+    await agent.remember(await agent.ask(subject, asked))
+
+
 async def test_the_same_question_is_answered_from_the_store() -> None:
     model, store = Counting(), Answers()
     agent = Agent(MARKET_ANALYSIS, model, "rules", store)
     first = await agent.ask(BTC, context())
+    await agent.remember(first)
     again = await agent.ask(BTC, context())
     assert model.called == 1
     assert (first.reused, again.reused) == (False, True)
@@ -333,13 +337,13 @@ async def test_the_same_question_is_answered_from_the_store() -> None:
 
 async def test_other_facts_prompt_or_model_ask_again() -> None:
     model, store = Counting(), Answers()
-    await Agent(MARKET_ANALYSIS, model, "rules", store).ask(BTC, context())
-    await Agent(MARKET_ANALYSIS, model, "rules", store).ask(BTC, context(snapshot(content_hash="b" * 64)))
-    await Agent(MARKET_ANALYSIS, model, "other", store).ask(BTC, context())
+    await asked_and_kept(Agent(MARKET_ANALYSIS, model, "rules", store), BTC, context())
+    await asked_and_kept(Agent(MARKET_ANALYSIS, model, "rules", store), BTC, context(snapshot(content_hash="b" * 64)))
+    await asked_and_kept(Agent(MARKET_ANALYSIS, model, "other", store), BTC, context())
     other_prompt = replace(MARKET_ANALYSIS, tools=MARKET_ANALYSIS.tools[:-1])
     assert other_prompt.prompt_hash != MARKET_ANALYSIS.prompt_hash
-    await Agent(other_prompt, model, "rules", store).ask(BTC, context())
-    await Agent(MARKET_ANALYSIS, model, "rules", store).ask(ETH, context())
+    await asked_and_kept(Agent(other_prompt, model, "rules", store), BTC, context())
+    await asked_and_kept(Agent(MARKET_ANALYSIS, model, "rules", store), ETH, context())
     assert model.called == 5
     assert len(store.kept) == 5
 
@@ -348,7 +352,9 @@ async def test_a_failure_is_not_stored(server: ModelServer, pool: Any) -> None:
     store = Answers()
     agent = Agent(MARKET_ANALYSIS, over_http_model(server, pool), "openai:any", store)
     server.misbehave([faults.status(500)])
-    assert (await agent.ask(BTC, context())).abstained
+    failed = await agent.ask(BTC, context())
+    await agent.remember(failed)
+    assert failed.abstained
     assert store.kept == {}
     assert (await agent.ask(BTC, context())).answer == MarketView(**VIEW)
 

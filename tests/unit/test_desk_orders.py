@@ -292,18 +292,18 @@ async def test_an_order_the_venue_does_not_know_is_not_cancelled_into_the_record
 async def test_losses_stop_entries_and_are_not_forgotten(tmp_path: Path) -> None:
     async with open_world(tmp_path, daily_loss=D("0.05")) as world:
         await world.hold("500", stop="50")
-        seen = await world.desk.observe({BTC: D(100)})
+        seen = await world.desk.observe({BTC: D(100)}, await world.desk.account())
         assert seen.trading_state is TradingState.ACTIVE
-        tripped = await world.desk.observe({BTC: D(80)})
+        tripped = await world.desk.observe({BTC: D(80)}, await world.desk.account())
         assert tripped.trading_state is TradingState.REDUCING
         assert ReasonCode.TRADING_STATE in codes(await world.desk.propose(TRADER, buy("1", symbol=ETH)))
         with pytest.raises(MarketDataUnavailable):
-            await world.desk.observe({})
+            await world.desk.observe({}, await world.desk.account())
     async with await Database.open(tmp_path / "ledger.db") as reopened:
         later = world.another_desk(database=reopened)
         assert (await later.account()).risk == tripped
         # The market comes back; the state does not.
-        assert (await later.observe({BTC: D(200)})).trading_state is TradingState.REDUCING
+        assert (await later.observe({BTC: D(200)}, await later.account())).trading_state is TradingState.REDUCING
         async with reopened.reading() as uow:
             (change,) = await uow.risk.changes(ACCOUNT)
         assert (change.from_state, change.to_state, change.actor) == ("active", "reducing", "core")
@@ -312,7 +312,7 @@ async def test_losses_stop_entries_and_are_not_forgotten(tmp_path: Path) -> None
 async def test_a_reduced_account_still_sells(tmp_path: Path) -> None:
     async with open_world(tmp_path, daily_loss=D("0.05")) as world:
         await world.hold("500", stop="50")
-        await world.desk.observe({BTC: D(80)})
+        await world.desk.observe({BTC: D(80)}, await world.desk.account())
         await world.send(sell("499"))
         await world.settle()
         assert await world.held() == 0

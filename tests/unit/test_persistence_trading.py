@@ -231,8 +231,9 @@ async def test_a_portfolio_comes_back_as_saved(database: Database) -> None:
         assert await uow.portfolios.load("paper") == full
         assert not await uow.portfolios.open_account(EMPTY, "paper", AT + SECOND)
         assert await uow.portfolios.load("paper") == full
-        await uow.portfolios.save(EMPTY)
-        assert await uow.portfolios.load("paper") == EMPTY
+        sold = replace(full, positions={"BTC/USDT": Position("BTC/USDT")}, balances={**full.balances, "BTC": Decimal(0)})
+        await uow.portfolios.save(sold)
+        assert await uow.portfolios.load("paper") == sold
 
 
 async def test_an_account_never_changes_its_deposit_currency_or_venue(database: Database) -> None:

@@ -42,7 +42,8 @@ class Protection:
     async def protect(self, symbol: str, view: AccountView) -> tuple[Order, ...]:
         """Place a stop for whatever part of a holding has none; where the stop is refused, sell that part.
 
-        Returns the orders that were sent. `view` only tells whether there may be something to do: what is bare is worked out again where the order is written.
+        Returns the orders that were sent. `view` only tells whether there may be something to do: what is bare is worked out
+        again where the order is written.
         """
         instrument = self._instruments.get(symbol)
         if instrument is None or self._bare(instrument, view.portfolio, view.live_orders) <= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, delete, literal, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, literal, select, union_all
 
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.money import ZERO
@@ -59,7 +59,7 @@ class PortfoliosRepository(Repository):
         )
 
     async def save(self, portfolio: Portfolio) -> None:
-        """Replace what the account holds.
+        """Write what the account now holds. An asset or a symbol once held stays, if only with zero.
 
         Raises:
             LedgerError: there is no such account, or its currency or deposit differ: those never change.
@@ -72,8 +72,6 @@ class PortfoliosRepository(Repository):
                 not_done="The portfolio was not written",
                 next_step="Load the account and fold the fills into it",
             )
-        for table in (balances, fees, positions):
-            await self._connection.execute(delete(table).where(table.c.account_id == portfolio.account_id))
         await self._write_holdings(portfolio)
 
     async def record(self, snapshot: PortfolioSnapshotRecord) -> None:
@@ -103,9 +101,9 @@ class PortfoliosRepository(Repository):
         account_id = portfolio.account_id
         for table, amounts in ((balances, portfolio.balances), (fees, portfolio.fees)):
             rows = [{"account_id": account_id, "asset": asset, "amount": amount} for asset, amount in amounts.items()]
-            await self._write(table.insert(), rows)
+            await self._put(table, rows)
         held = [columns(position) | {"account_id": account_id} for position in portfolio.positions.values()]
-        await self._write(positions.insert(), held)
+        await self._put(positions, held)
 
 
 def _held(kind: str, table: Table, name: str, *amounts: ColumnElement[Any]) -> Select[Any]:
