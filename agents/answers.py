@@ -6,7 +6,9 @@ answer of its own: it says "I do not know", while holding says "I know, and noth
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,6 +65,13 @@ class Signal(Answer):
         return self
 
 
+def _once_each(symbols: Iterable[str]) -> None:
+    """Two words on one symbol are no answer: nobody may choose between them but the model."""
+    repeated = [symbol for symbol, times in Counter(symbols).items() if times > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is named more than once: give one entry for each symbol")
+
+
 class RiskVerdict(BaseModel):
     """What the risk agent says to one proposal."""
 
@@ -81,6 +90,11 @@ class RiskPlan(Answer):
 
     abstain: bool
     verdicts: Annotated[list[RiskVerdict], Field(max_length=60)]
+
+    @model_validator(mode="after")
+    def _symbols_once(self) -> Self:
+        _once_each(entry.symbol for entry in self.verdicts)
+        return self
 
 
 class WorkingChoice(BaseModel):
@@ -101,6 +115,11 @@ class ExecutionPlan(Answer):
     abstain: bool
     orders: Annotated[list[WorkingChoice], Field(max_length=60)]
 
+    @model_validator(mode="after")
+    def _symbols_once(self) -> Self:
+        _once_each(entry.symbol for entry in self.orders)
+        return self
+
 
 class TargetWeight(BaseModel):
     """A share of equity to hold."""
@@ -117,6 +136,11 @@ class RebalancePlan(Answer):
     abstain: bool
     targets: Annotated[list[TargetWeight], Field(max_length=60)]
     turnover: Fraction = Field(description="sum of absolute weight changes / 2")
+
+    @model_validator(mode="after")
+    def _symbols_once(self) -> Self:
+        _once_each(entry.symbol for entry in self.targets)
+        return self
 
 
 def reasons_of(answer: Answer) -> list[str]:

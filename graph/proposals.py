@@ -20,8 +20,8 @@ LEAST_WEIGHT_CHANGE = Decimal("0.01")
 
 
 def shown_to_risk(snapshot: Snapshot, signals: Mapping[str, Signal], plan: RebalancePlan | None) -> Facts:
-    """What the risk agent reads of the proposals."""
-    rows = []
+    """What the risk agent reads of the proposals, each symbol once: rebalancing gives way to a signal."""
+    rows: list[dict[str, object]] = []
     for symbol, signal in sorted(signals.items()):
         if signal.action not in ("enter", "exit"):
             continue
@@ -31,10 +31,11 @@ def shown_to_risk(snapshot: Snapshot, signals: Mapping[str, Signal], plan: Rebal
             distance = (price - Decimal(str(signal.stop_price))) / price * 100
             row |= {"stop_price": signal.stop_price, "stop_distance_percent": round(float(distance), 3)}
         rows.append({**row, "conviction": signal.conviction, "reason": signal.reason[:300]})
+    acting = {row["symbol"] for row in rows}
     moves = [
         {"symbol": target.symbol, "from_weight": number(snapshot.weight(target.symbol)), "to_weight": target.weight}
         for target in (plan.targets if plan else [])
-        if target.symbol in snapshot.symbols
+        if target.symbol in snapshot.symbols and target.symbol not in acting
     ]
     return {"signals": rows, "rebalancing": moves}
 
