@@ -28,13 +28,12 @@ class NotConfigured:
 
     Args:
         kind: the kind of channel, `sentiment` or `onchain`.
-        wants: what would turn it on, as a noun phrase ("a LunarCrush key").
     """
 
-    def __init__(self, kind: str, wants: str) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
         self.name = f"{kind} (not configured)"
-        self._reason = f"No {kind} source is configured and nothing is invented in its place. It wants {wants}."
+        self._reason = f"No {kind} source is configured, and nothing is invented in its place."
 
     async def report(self, symbol: str, *, as_of: datetime) -> ChannelReport:
         """The same answer for every symbol and instant: off, no readings."""

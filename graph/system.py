@@ -185,7 +185,7 @@ def _model_name(config: SessionConfig, model: BaseChatModel) -> str:
 
 def _channels() -> Sequence[Channel]:
     """One honest source for each kind: none is configured, and nothing is invented."""
-    return (NotConfigured("sentiment", "a sentiment source"), NotConfigured("onchain", "an on-chain source"))
+    return (NotConfigured("sentiment"), NotConfigured("onchain"))
 
 
 def _impact(config: SessionConfig) -> Decimal:
