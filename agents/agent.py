@@ -37,6 +37,7 @@ R = TypeVar("R")
 _log = logging.getLogger("algotrendy.agents")
 
 _MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
+_MOST_TOLD = 300  # characters of what was wrong with an answer: the name of a field it made up can be of any length
 _MOST_TOKENS = 10**8  # of one call; an endpoint can report any number, and a column of the record cannot hold any number
 
 
@@ -116,7 +117,7 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
                 raise
             context.usage.repairs += 1
             told = HumanMessage(
-                f"That answer was not valid: {_first_line(error)}. "
+                f"That answer was not valid: {_first_line(error)[:_MOST_TOLD]}. "
                 "Answer once more with the JSON object alone, exactly in the schema."
             )
             shown = error.ai_message.model_copy(update={"content": error.ai_message.text[:2000] or "(empty)", "tool_calls": []})

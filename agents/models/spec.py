@@ -115,7 +115,8 @@ class ModelSettings(BaseModel):
                 raise _refusal("base_url is given, but the model is `rules`, which calls no endpoint", "Set model to openai:NAME")
         elif self.is_hosted and self.api_key is None:
             raise _refusal(
-                f"model {self.model!r} at {self.endpoint} needs an API key", "Set OPENAI_API_KEY, or give --base-url of a local endpoint"
+                f"model {self.model!r} at {self.endpoint} needs an API key",
+                "Set OPENAI_API_KEY, or give --base-url of a local endpoint",
             )
         return self
 

@@ -58,7 +58,7 @@ def sizes(answer: RiskPlan) -> dict[str, float | str]:
         (0.7, 0.03, 0.01),
         (0.7, 0.0301, 0.005),
         (0.7, 0.06, 0.005),
-        (0.7, 0.0601, "veto"),
+        (0.7, 0.0601, 0.0025),
     ],
 )
 def test_the_size_of_an_entry(conviction: float | None, drawdown: float, size: float | str) -> None:

@@ -1,4 +1,4 @@
-"""One per cent at risk as the ordinary size, half of it when conviction or the account is weak, correlated entries as one bet."""
+"""One per cent at risk as the ordinary size, less when conviction or the account is weak, correlated entries as one bet."""
 
 from __future__ import annotations
 
@@ -34,24 +34,20 @@ def decide(facts: Facts) -> RiskPlan:
             verdicts.append(
                 _verdict(symbol, "veto", 0.0, f"No entries while the trading state is {portfolio.values.get('trading_state')}.")
             )
-        elif drawdown > worst * 2 / 3:
-            verdicts.append(
-                _verdict(symbol, "veto", 0.0, f"{portfolio.say('Drawdown', 'drawdown')} is above two thirds of its limit.")
-            )
         else:
-            weak = _conviction(row) < WEAK_CONVICTION or drawdown > worst / 3
+            size, why = _ordinary(_conviction(row), drawdown, worst, most)
             bet = sum(
                 share
                 for other, share in {**dict.fromkeys(holdings, most / 2), **taken}.items()
                 if _correlation(facts.get("get_correlations"), symbol, other) > ONE_BET
             )
-            size = min(most / 2 if weak else most, max(most - bet, 0.0))
-            if size < most / 4:
+            if max(most - bet, 0.0) < size:
+                size, why = max(most - bet, 0.0), "what the bets it moves with leave"
+            if size < most / 8:
                 verdicts.append(_verdict(symbol, "veto", 0.0, "It moves with what is already held or taken: one bet is enough."))
                 continue
             taken[symbol] = size
-            cut = "cut for weak conviction, drawdown or correlation" if size < most else "ordinary size"
-            verdicts.append(_verdict(symbol, "take", size, f"Taken at {cut}."))
+            verdicts.append(_verdict(symbol, "take", size, f"Taken at {why}."))
     leaving = {row["symbol"] for row in signals if row["action"] == "exit"}
     for row in proposals.values.get("rebalancing", []):
         if row["symbol"] in leaving or row["symbol"] in taken:
@@ -60,6 +56,18 @@ def decide(facts: Facts) -> RiskPlan:
     return RiskPlan(
         abstain=False, verdicts=verdicts, reason=f"{portfolio.say('Equity', 'equity')}, {portfolio.say('drawdown', 'drawdown')}."
     )
+
+
+def _ordinary(conviction: float, drawdown: float, worst: float, most: float) -> tuple[float, str]:
+    """The size before correlation. A drawdown makes it small but not zero: from nothing no account recovers, and at the limit
+    itself the core stops entries."""
+    if drawdown > worst * 2 / 3:
+        return most / 4, "a quarter of the ordinary size, deep in a drawdown"
+    if drawdown > worst / 3:
+        return most / 2, "half the ordinary size, in a drawdown"
+    if conviction < WEAK_CONVICTION:
+        return most / 2, "half the ordinary size, for weak conviction"
+    return most, "the ordinary size"
 
 
 def _verdict(symbol: str, verdict: str, risk_fraction: float, reason: str) -> RiskVerdict:
