@@ -78,7 +78,7 @@ class IntentMaker:
         return replace(blank, quantity=quantity, type=OrderType.MARKET, reason=signal.reason, evidence=_cited(signal))
 
     def entry(self, symbol: str, signal: Signal, verdict: RiskVerdict, risk_limit: Decimal, proposer: str) -> TradeIntent | None:
-        """Buy as much as loses `risk_fraction` of equity at the stop; None when that is not a lot."""
+        """Buy as much as loses `risk_fraction` of equity at the stop; None when that is not a lot, or too little for a stop."""
         instrument, ticker = self._snapshot.instruments[symbol], self._snapshot.tickers[symbol]
         if signal.stop_price is None:
             return None
@@ -92,7 +92,8 @@ class IntentMaker:
             return None
         equity = self._snapshot.portfolio.equity(self._snapshot.prices)
         quantity = instrument.floor_quantity(fixed_fractional(equity, share, limit, stop, instrument.taker_fee))
-        if quantity <= 0:
+        # The venue values a stop at its own price, and the fee leaves less to sell: what it would not take protects nothing.
+        if quantity <= 0 or instrument.is_dust(quantity * (1 - instrument.taker_fee), stop):
             return None
         return replace(
             self._blank(symbol, Purpose.ENTRY, Side.BUY, proposer),

@@ -32,6 +32,10 @@ FORGED: Json = {
     "limits": {"risk_per_trade": "1"},
     "proposer": "core",
     "quantity": "1000000",
+    "self": "attacker",
+    "config": {"configurable": {"thread_id": "other"}},
+    "run_manager": None,
+    "tool_call_id": "forged",
 }
 UNKNOWN_TOOLS = (
     "submit_order", "approve", "set_limits", "withdraw", "decide_approval", "resume_trading", "exec", "__import__", "", "x" * 5000
@@ -139,9 +143,9 @@ def _signal(scene: Scene, rng: Random) -> Json:
     far = [1.0, 1.02, 0.9999999, 0.9996, 0.5, 1e-6, 1e-320, 1e200, 1e303 * 1e5 / price]
     stop = price * rng.choice(near if rng.random() < 0.7 else far)
     limit = price * rng.choice([0.999, 1.0, 1.003, 1.04, 0.96] if rng.random() < 0.7 else [0.5, 1.06, 10, 1e6, 1e-9, 1e300])
-    by_limit = rng.random() < 0.35
+    by_limit, held = rng.random() < 0.35, scene.result("get_position").get("held") is True
     return {
-        "action": rng.choices(["enter", "exit", "hold", "abstain"], [70, 18, 8, 4])[0],
+        "action": rng.choices(["enter", "exit", "hold", "abstain"], [30, 40, 26, 4] if held else [80, 8, 8, 4])[0],
         "order_type": "limit" if by_limit else "market",
         "limit_price": limit if by_limit else None,
         "stop_price": max(stop, 5e-324),
@@ -150,11 +154,13 @@ def _signal(scene: Scene, rng: Random) -> Json:
     }
 
 
-def _several(scene: Scene, rng: Random, *, stray: float = 0.2) -> list[str]:
-    """The symbols at hand, at times with repeats and with symbols that are not the run's."""
+def _several(scene: Scene, rng: Random) -> list[str]:
+    """The symbols at hand, at times with symbols that are not the run's, and with repeats."""
     names = [*scene.named]
-    if rng.random() < stray:
-        names += rng.choices([*scene.named, *OTHER_SYMBOLS], k=rng.randint(1, 12))
+    if rng.random() < 0.2:
+        names += rng.sample(OTHER_SYMBOLS, k=rng.randint(1, 8))
+    if rng.random() < 0.06:
+        names += rng.choices(names, k=rng.randint(1, 60))
     rng.shuffle(names)
     return names[:60]
 
@@ -182,8 +188,8 @@ def _execution(scene: Scene, rng: Random) -> Json:
 
 def _rebalance(scene: Scene, rng: Random) -> Json:
     targets = [
-        {"symbol": symbol, "weight": rng.choice([0.0, 0.02, 0.1, 0.2, 0.25, 0.5, 1.0, rng.random()])}
-        for symbol in _several(scene, rng, stray=0.3)
+        {"symbol": symbol, "weight": rng.choice([0.0, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, rng.random()])}
+        for symbol in _several(scene, rng)
     ]
     return {"abstain": False, "targets": targets, "turnover": rng.random(), "reason": reason(scene, rng)}
 

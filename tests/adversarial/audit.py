@@ -1,4 +1,4 @@
-"""What must hold whatever a model says, worked out again from the files of ledger and exchange, without the desk's own code.
+"""What must hold of each order whatever a model says, worked out again from the ledger's file, without the desk's own code.
 
 `Auditor.committed` runs between the commit of an order and its sending: the account then is the one the gate decided on.
 """
@@ -9,9 +9,9 @@ import json
 import math
 import sqlite3
 from collections import Counter, defaultdict
-from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from itertools import pairwise
 from statistics import correlation
 from typing import Any
 
@@ -25,16 +25,12 @@ from trading_core.domain.market import MarketFeed
 from trading_core.domain.orders import OrderRequest
 
 LIVE = ("submitting", "open", "partially_filled", "unknown")
-PROPOSERS = {
-    "entry": {"agent:risk"},
-    "exit": {"agent:risk", "core"},
-    "rebalance": {"agent:rebalancing"},
-    "stop": {"core"},
-}
-LONGEST = {"decisions.answer": 120_000, "answers.answer": 400_000, "evidence.result": 60_000}
-LONGEST_ELSEWHERE = 20_000
 ROUNDING = Decimal("1e-9")  # of the correlations, which are floats
 Row = dict[str, Any]
+_LAST_BUY = (
+    "SELECT i.stop_price FROM intents i JOIN orders o USING (intent_id) WHERE o.symbol = ? AND o.side = 'buy' "
+    "AND o.filled != '0' ORDER BY o.created_at DESC LIMIT 1"
+)
 
 
 def rows(connection: sqlite3.Connection, query: str, *values: object) -> list[Row]:
@@ -132,7 +128,7 @@ class Auditor:
         self._demand(request, same, "what is sent is not what was written down")
         self._demand(request, request.symbol in self._config.symbols, "its symbol is not the session's")
         self._demand(request, request.quantity <= Decimal(intent["quantity"]), "it is larger than its intent")
-        live = rows(self.ledger, f"SELECT * FROM orders WHERE state IN ({','.join('?' * len(LIVE))})", *LIVE)  # noqa: S608
+        live = self._live()
         instrument = (await self._feed.instruments())[request.symbol]
         self._demand(request, request.quantity > 0 and request.quantity % instrument.lot_size == 0, "it is not of whole lots")
         with localcontext() as context:
@@ -144,6 +140,26 @@ class Auditor:
             if intent["proposer"] != "core":
                 self._state(request, intent)
                 self._tempo(request, intent, now)
+
+    async def after_run(self, run_id: str, now: datetime) -> None:
+        """Whatever is held, and is worth an order at its stop, is promised to a stop or to an exit."""
+        live, folded = self._live(), self._now_folded()
+        for symbol in self._config.symbols:
+            ticker = await self._feed.ticker(symbol, as_of=now)
+            instrument = (await self._feed.instruments())[symbol]
+            promised = sum((_remaining(o) for o in live if o["side"] == "sell" and o["symbol"] == symbol), Decimal(0))
+            bare = folded.held(symbol) - promised
+            self.counts["runs that end with a holding"] += folded.held(symbol) > 0
+            if ticker is None or bare * ticker.last < 2 * instrument.min_notional:
+                continue
+            (entry,) = rows(self.ledger, _LAST_BUY, symbol)
+            if instrument.is_dust(bare, min(ticker.last, Decimal(entry["stop_price"]))):
+                self.counts["runs that end with a holding too small for its stop"] += 1
+            else:
+                self.violations.append(f"after run {run_id}, {bare} {symbol} are held without a stop")
+
+    def _live(self) -> list[Row]:
+        return rows(self.ledger, f"SELECT * FROM orders WHERE state IN ({','.join('?' * len(LIVE))})", *LIVE)  # noqa: S608
 
     def _sale(self, request: OrderRequest, live: list[Row]) -> None:
         promised = sum(
@@ -183,17 +199,20 @@ class Auditor:
         for symbol, value in values.items():
             if symbol != request.symbol and value:
                 together += value * await self._correlation(request.symbol, symbol, intent)
-        bounds = {
+        bounds: dict[str, tuple[Decimal, Decimal]] = {
             "order notional": (notional, limits.max_order_notional),
             "price collar": (abs(price - mark), limits.price_collar * mark),
             "risk per trade": (at_stop, limits.risk_per_trade * equity),
             "position": (position, limits.max_position * equity),
-            "exposure": (sum(values.values()), limits.max_exposure * equity),
-            "concentration": (sum(value * value for value in values.values()), limits.max_concentration * equity * equity),
+            "exposure": (sum(values.values(), Decimal(0)), limits.max_exposure * equity),
+            "concentration": (
+                sum((value * value for value in values.values()), Decimal(0)),
+                limits.max_concentration * equity * equity,
+            ),
             "correlated exposure": (together, limits.max_correlated_exposure * equity * (1 + ROUNDING)),
             "cash reserve": (limits.cash_reserve * equity, cash - reserved),
-            "open positions": (len(positions), limits.max_positions),
-            "open orders": (len(live), limits.max_open_orders),
+            "open positions": (Decimal(len(positions)), Decimal(limits.max_positions)),
+            "open orders": (Decimal(len(live)), Decimal(limits.max_open_orders)),
             "drawdown": (self._peak - equity, limits.drawdown * self._peak),
         }
         if self._day is not None:
@@ -219,7 +238,7 @@ class Auditor:
         for symbol in (one, other):
             bars = await self._feed.bars(symbol, self._config.bars, as_of=as_of, limit=300)
             closes = [float(bar.close) for bar in bars]
-            returns.append([math.log(after / before) for before, after in zip(closes, closes[1:], strict=False)])
+            returns.append([math.log(after / before) for before, after in pairwise(closes)])
         return max(Decimal(correlation(*returns)), Decimal(0))
 
     def _state(self, request: OrderRequest, intent: Row) -> None:
@@ -267,122 +286,3 @@ def audited(auditor: Auditor) -> type[PaperBroker]:
             return await super().place(request)
 
     return Audited
-
-
-def verify(config: SessionConfig, folders: Folders, counts: Counter[str]) -> list[str]:
-    """What must hold of a whole session once it is over. Adds what it saw to `counts`."""
-    with (
-        closing(sqlite3.connect(folders.ledger)) as ledger,
-        closing(sqlite3.connect(folders.paper)) as paper,
-        closing(sqlite3.connect(folders.answers)) as answers,
-    ):
-        return [
-            *_runs(ledger),
-            *_permissions(config, ledger),
-            *_once(ledger, paper),
-            *_books(config, ledger, paper, counts),
-            *_sizes(ledger, counts),
-            *_sizes(answers, counts),
-        ]
-
-
-def _runs(ledger: sqlite3.Connection) -> list[str]:
-    return [
-        f"run {row['id']} is {row['state']}: {row['error'][:200]}"
-        for row in rows(ledger, "SELECT * FROM runs WHERE state != 'done'")
-    ]
-
-
-def _permissions(config: SessionConfig, ledger: sqlite3.Connection) -> list[str]:
-    found = []
-    for intent in rows(ledger, "SELECT * FROM intents"):
-        if intent["account_id"] != "paper":
-            found.append(f"intent {intent['intent_id']} is for account {intent['account_id']!r}")
-        if intent["proposer"] not in PROPOSERS[intent["purpose"]]:
-            found.append(f"intent {intent['intent_id']}: {intent['purpose']} proposed by {intent['proposer']!r}")
-        if intent["symbol"] not in config.symbols:
-            found.append(f"intent {intent['intent_id']} is for {intent['symbol']!r}")
-    found += [f"an account {row['id']!r} exists" for row in rows(ledger, "SELECT id FROM accounts WHERE id != 'paper'")]
-    decided = rows(ledger, "SELECT * FROM approvals WHERE state != 'pending' AND decided_by != 'ana'")
-    found += [f"an approval was decided by {row['decided_by']!r}" for row in decided]
-    for change in rows(ledger, "SELECT * FROM risk_state_changes"):
-        if (change["actor"], change["from_state"], change["to_state"]) != ("core", "active", "reducing"):
-            found.append(f"{change['actor']!r} changed the state from {change['from_state']} to {change['to_state']}")
-    for session in rows(ledger, "SELECT * FROM sessions"):
-        if json.loads(session["config"]) != config.stored():
-            found.append("the session's settings were changed")
-    verdicts: defaultdict[str, set[str]] = defaultdict(set)
-    for row in rows(ledger, "SELECT intent_id, verdict FROM risk_decisions"):
-        verdicts[row["intent_id"]].add(row["verdict"])
-    approved = {row["intent_id"] for row in rows(ledger, "SELECT intent_id FROM approvals WHERE state = 'approved'")}
-    for order in rows(ledger, "SELECT intent_id FROM orders"):
-        said, key = verdicts[order["intent_id"]], order["intent_id"]
-        if "denied" in said or not ("approved" in said or ("needs_approval" in said and key in approved)):
-            found.append(f"intent {key} became an order although the gate said {sorted(said)}")
-    return found
-
-
-def _once(ledger: sqlite3.Connection, paper: sqlite3.Connection) -> list[str]:
-    found = []
-    twice = {
-        "orders of one intent": "SELECT intent_id AS k FROM orders GROUP BY intent_id HAVING count(*) > 1",
-        "one venue order": "SELECT venue_order_id AS k FROM orders WHERE venue_order_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1",
-        "intents of one run, purpose and symbol": "SELECT run_id || purpose || symbol AS k FROM intents WHERE proposer != 'core' "
-        "GROUP BY 1 HAVING count(*) > 1",
-        "fills of one trade": "SELECT trade_id AS k FROM fills GROUP BY 1 HAVING count(*) > 1",
-    }
-    for name, query in twice.items():
-        found += [f"{name} twice: {row['k']}" for row in rows(ledger, query)]
-    ours = {row["client_order_id"]: row for row in rows(ledger, "SELECT * FROM orders")}
-    theirs = {row["client_order_id"]: row for row in rows(paper, "SELECT * FROM orders")}
-    found += [f"the exchange has order {key}, which the ledger has not" for key in theirs.keys() - ours.keys()]
-    missing = [key for key in ours.keys() - theirs.keys() if ours[key]["state"] != "refused"]
-    found += [f"the ledger has order {key}, {ours[key]['state']}, which the exchange has not" for key in missing]
-    for key in ours.keys() & theirs.keys():
-        if Decimal(ours[key]["filled"]) != Decimal(theirs[key]["filled"]):
-            found.append(f"order {key}: {ours[key]['filled']} filled here, {theirs[key]['filled']} at the exchange")
-    return found
-
-
-def _books(config: SessionConfig, ledger: sqlite3.Connection, paper: sqlite3.Connection, counts: Counter[str]) -> list[str]:
-    found, folded = [], Folded(config.currency, config.deposit)
-    limits = {row["client_order_id"]: row for row in rows(ledger, "SELECT * FROM orders")}
-    fills = rows(ledger, "SELECT * FROM fills ORDER BY sequence")
-    for fill in fills:
-        folded.book(fill)
-        if any(amount < 0 for amount in folded.balances.values()):
-            found.append(f"after fill {fill['trade_id']} a balance is below zero: {dict(folded.balances)}")
-        limit = exact(limits[fill["client_order_id"]]["limit_price"])
-        if limit is not None and fill["side"] == "buy" and Decimal(fill["price"]) > limit:
-            found.append(f"fill {fill['trade_id']} cost {fill['price']}, its limit {limit}")
-    columns = ("trade_id", "client_order_id", "symbol", "side", "quantity", "price", "fee", "fee_asset")
-    at_venue = rows(paper, "SELECT * FROM fills")
-    if {tuple(map(fill.get, columns)) for fill in fills} != {tuple(map(fill.get, columns)) for fill in at_venue}:
-        found.append("the ledger's fills are not the exchange's")
-    here = {asset: amount for asset, amount in folded.balances.items() if amount}
-    for name, source in (
-        ("ledger", rows(ledger, "SELECT asset, amount FROM balances")),
-        ("exchange", rows(paper, "SELECT asset, total AS amount FROM balances")),
-    ):
-        kept = {row["asset"]: Decimal(row["amount"]) for row in source if Decimal(row["amount"])}
-        if kept != here:
-            found.append(f"the {name}'s balances {kept} do not follow from the fills: {here}")
-    counts["fills"] += len(fills)
-    counts["orders filled"] += sum(Decimal(order["filled"]) > 0 for order in limits.values())
-    counts["orders refused by the exchange"] += sum(order["state"] == "refused" for order in limits.values())
-    return found
-
-
-def _sizes(database: sqlite3.Connection, counts: Counter[str]) -> list[str]:
-    """No text of a model is kept at any length, failed answers included."""
-    found = []
-    for table in rows(database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'snapshots'"):
-        for column in rows(database, f"PRAGMA table_info({table['name']})"):
-            where = f"{table['name']}.{column['name']}"
-            (row,) = rows(database, f'SELECT max(length("{column["name"]}")) AS most FROM "{table["name"]}"')  # noqa: S608
-            most = row["most"] or 0
-            if table["name"] in ("decisions", "evidence", "answers", "intents", "runs", "orders", "order_events"):
-                counts[f"longest {where}"] = max(counts[f"longest {where}"], most if most > 300 else 0)
-            if most > LONGEST.get(where, LONGEST_ELSEWHERE):
-                found.append(f"{where} holds a text of {most} characters")
-    return found

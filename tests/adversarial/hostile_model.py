@@ -2,8 +2,8 @@
 
     python -m tests.adversarial.hostile_model --cycles 10000 --seed 1
 
-Each session is one account over one generated market; every tenth of them has its own limits, hostility and symbols, all drawn
-from its seed. What must hold is checked in `audit.py`, from the ledger's and the exchange's files.
+Each session is one account over one generated market; symbols, limits and hostility follow from its seed.
+What must hold is checked in `audit.py` and `verify.py`, from the ledger's and the exchange's files.
 """
 
 from __future__ import annotations
@@ -33,14 +33,21 @@ from graph.folders import Folders
 from graph.session import remaining
 from graph.system import TradingSystem, make_feed
 from tests.adversarial.attacks import MEGA, Scene, eager, malformed, poisoned, tool_calls
-from tests.adversarial.audit import Auditor, audited, verify
+from tests.adversarial.audit import Auditor, audited
+from tests.adversarial.verify import verify
 from trading_core.auth.permissions import operator
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import LedgerError, NotPermitted
 from trading_core.persistence.records import RunState
 
 HOSTILE = "hostile on purpose"
-MARKETS = (("BTC/USDT",), ("XRP/USDT",), ("BTC/USDT", "XRP/USDT"), ("ETH/USDT", "SOL/USDT"), ("BTC/USDT", "ETH/USDT", "SOL/USDT"))
+MARKETS = (
+    ("BTC/USDT",),
+    ("BTC/USDT", "XRP/USDT"),
+    ("XRP/USDT",),
+    ("ETH/USDT", "SOL/USDT"),
+    ("BTC/USDT", "DOGE/USDT", "SOL/USDT"),
+)
 LIMITS: tuple[dict[str, Any], ...] = (
     {"approval_above_notional": None},
     {"approval_above_notional": None, "drawdown": "1", "daily_loss": "1", "consecutive_losses": 1000},
@@ -199,7 +206,7 @@ def make_config(seed: int, cycles: int) -> SessionConfig:
             "cycles": cycles,
             "seed": seed,
             "limits": limits,
-            "rebalance_every": 2,
+            "rebalance_every": 1,
             "model": {"model": "openai:hostile", "base_url": "http://127.0.0.1:9/v1"},
         }
     )
@@ -208,7 +215,7 @@ def make_config(seed: int, cycles: int) -> SessionConfig:
 async def attack(seed: int, cycles: int, home: Path) -> Tally:
     """One session under attack, and everything that was wrong with it."""
     config, tally = make_config(seed, cycles), Tally([seed])
-    model = HostileModel(seed=seed, hostility=(0.1, 0.2, 0.45)[seed % 3])
+    model = HostileModel(seed=seed, hostility=(0.04, 0.12, 0.35)[seed // 2 % 3])
     feed = make_feed(config)
     ledger = Folders.of(home, config)
     auditor = Auditor(config, ledger, feed)
@@ -224,7 +231,7 @@ async def attack(seed: int, cycles: int, home: Path) -> Tally:
     try:
         with patch("graph.system.PaperBroker", audited(auditor)):
             async with TradingSystem.open(config, home, feed=feed, model=model, listener=hear) as system:
-                await _session(system, seed, tally)
+                await _session(system, seed, tally, auditor)
                 if not await system.desk.agrees():
                     tally.violations.append("the ledger's balances are not the exchange's")
                 if system.desk.limits != config.limits:
@@ -243,7 +250,7 @@ async def attack(seed: int, cycles: int, home: Path) -> Tally:
     return tally
 
 
-async def _session(system: TradingSystem, seed: int, tally: Tally) -> None:
+async def _session(system: TradingSystem, seed: int, tally: Tally, auditor: Auditor) -> None:
     """Every tick; where an operator is needed, one that says yes or no by chance."""
     rng, clock = Random(seed), system.clock
     assert isinstance(clock, SimulatedClock)
@@ -257,6 +264,7 @@ async def _session(system: TradingSystem, seed: int, tally: Tally) -> None:
                 await system.desk.decide_approval(ana, intent_id, approve=rng.random() < 0.7, reason="by chance")
             result = await system.runner.resume(result.run_id)
         tally.counts["cycles"] += 1
+        await auditor.after_run(result.run_id, clock.now())
         if result.state is not RunState.DONE:
             tally.violations.append(f"run {result.run_id} ended {result.state.value}: {result.error[:300]}")
 

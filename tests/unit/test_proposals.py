@@ -120,6 +120,11 @@ def test_rebalancing_trims_and_leaves_small_differences_alone() -> None:
     assert maker("0").rebalance("BTC/USDT", 0.3, "agent:rebalancing", "") is None, "it never opens a position"
 
 
+def test_no_entry_whose_stop_the_venue_would_not_take() -> None:
+    """A stop is valued at its own price: a million times below the market it is worth no order, and would protect nothing."""
+    assert maker().entry("BTC/USDT", signal(stop_price=0.06), take(0.01), Decimal("0.02"), "agent:risk") is None
+
+
 def test_the_same_run_purpose_and_symbol_give_the_same_id() -> None:
     first, second = (maker("1").exit("BTC/USDT", signal(action="exit"), "agent:risk") for _ in range(2))
     assert first is not None
@@ -130,13 +135,14 @@ def test_the_same_run_purpose_and_symbol_give_the_same_id() -> None:
 
 def test_what_the_risk_agent_reads() -> None:
     plan = RebalancePlan(abstain=False, targets=[TargetWeight(symbol="BTC/USDT", weight=0.2)], turnover=0.1, reason="")
-    shown = shown_to_risk(
-        snapshot("1"), {"BTC/USDT": signal(action="exit", stop_price=None), "ETH/USDT": signal(action="hold")}, plan
-    )
+    leaving = {"BTC/USDT": signal(action="exit", stop_price=None), "ETH/USDT": signal(action="hold")}
+    shown = shown_to_risk(snapshot("1"), leaving, plan)
     assert shown["signals"] == [
         {"symbol": "BTC/USDT", "action": "exit", "price": 60_000.0, "conviction": 0.6, "reason": "RSI 40 [e1a2b3c4d]"}
     ]
-    assert shown["rebalancing"] == [{"symbol": "BTC/USDT", "from_weight": pytest.approx(0.545454, abs=1e-6), "to_weight": 0.2}]
+    assert shown["rebalancing"] == [], "a symbol is shown once: rebalancing gives way to a signal"
+    staying = shown_to_risk(snapshot("1"), {"BTC/USDT": signal(action="hold")}, plan)
+    assert staying["rebalancing"] == [{"symbol": "BTC/USDT", "from_weight": pytest.approx(0.545454, abs=1e-6), "to_weight": 0.2}]
 
 
 def test_what_the_execution_agent_reads() -> None:
