@@ -114,7 +114,8 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
     (C.TICK_SIZE, case(buy(stop_price=D("90.01"))), case(buy(stop_price=D("90.001")))),
     (C.MIN_QUANTITY, case(instruments=listed(min_quantity=D(10))), case(instruments=listed(min_quantity=D("10.001")))),
     (C.MAX_QUANTITY, case(instruments=listed(max_quantity=D(10))), case(instruments=listed(max_quantity=D("9.999")))),
-    (C.MIN_NOTIONAL, case(instruments=listed(min_notional=D(1000))), case(instruments=listed(min_notional=D("1000.01")))),
+    # 10 at 100 is worth 1,000, and its stop at 90, less the fee taken in base, 899.10: both must be worth an order.
+    (C.MIN_NOTIONAL, case(instruments=listed(min_notional=D("899.1"))), case(instruments=listed(min_notional=D("899.11")))),
     (C.MAX_NOTIONAL, case(instruments=listed(max_notional=D(1000))), case(instruments=listed(max_notional=D("999.99")))),
     (C.ORDER_CAP, case(bounds={"max_order_notional": 1000}), case(bounds={"max_order_notional": "999.99"})),
     (C.ORDER_CAP, case(buy(**MARKET), {"max_order_notional": 1050}), case(buy(**MARKET), {"max_order_notional": 1049})),

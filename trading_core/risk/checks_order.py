@@ -8,7 +8,7 @@ from statistics import median
 from trading_core.domain.intents import Check, TradeIntent
 from trading_core.domain.money import is_multiple
 from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
-from trading_core.risk.checks import HUGE, UNKNOWN, GateInputs, ReasonCode, age, check
+from trading_core.risk.checks import HUGE, UNKNOWN, GateInputs, ReasonCode, age, check, usable
 from trading_core.risk.checks_facts import STOP_TYPES, Book, OrderFacts, available_to_sell
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import TradingState
@@ -201,6 +201,9 @@ def floor_checks(facts: OrderFacts) -> list[Check]:
     least = UNKNOWN if instrument is None else instrument.min_quantity
     least_notional = UNKNOWN if instrument is None else instrument.min_notional
     at_venue = quantity * facts.venue_price
+    if usable(facts.stop) and facts.stop < facts.venue_price:
+        # An entry's protective stop must be an order the venue takes too: what cannot be protected is not opened.
+        at_venue = quantity * (1 - facts.fee) * facts.stop
     return [
         check(ReasonCode.QUANTITY_INVALID, quantity > 0, quantity, "above 0", "the quantity is zero, negative or no number"),
         check(ReasonCode.LOT_SIZE, is_multiple(quantity, lot), quantity, lot, "not a multiple of the lot size"),
