@@ -13,12 +13,14 @@ import typer
 from typer.core import TyperGroup
 
 from api.commands.approvals import approve, reject
+from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
 from api.commands.doctor import doctor
 from api.commands.graph import graph
 from api.commands.limits import limits
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
 from api.commands.show import show
+from api.commands.verify import verify
 from api.home import DEFAULT_HOME, HOME_VARIABLE
 from trading_core.domain.errors import AlgoTrendyError, BrokerError, LedgerError, StoreUnavailable
 
@@ -76,7 +78,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, runs, show, resume, approve, reject, limits, graph, doctor):
+for command in (
+    run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, graph, doctor,
+):  # fmt: skip
     app.command()(command)
 
 

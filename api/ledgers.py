@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from graph.folders import Folders
@@ -23,6 +24,15 @@ class FoundRun:
     folders: Folders
     run: RunRecord
     session: SessionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A session, where it is, and the time its own clock has come to."""
+
+    folders: Folders
+    session: SessionRecord
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,39 @@ async def find_run(home: Path, prefix: str) -> FoundRun:
         )
     named = ", ".join(item.run.id for item in found[:_NAMED])
     raise RunError(f"{len(found)} runs begin with {prefix!r}", not_done="Nothing was done", next_step=f"Give more of it: {named}")
+
+
+async def find_session(home: Path, prefix: str | None = None) -> FoundSession:
+    """The one session whose id begins with `prefix`; without it the live desk, or else the session that was written to last.
+
+    Raises:
+        RunError: there is none, or more than one.
+    """
+    found: list[FoundSession] = []
+    # Sorting keeps the order otherwise: the desk first, and then what was written to last.
+    for folders in sorted(Folders.all_in(home), key=lambda each: each.session != home / "desk"):
+        async with await Database.open(folders.ledger) as database, database.reading() as uow:
+            known: tuple[SessionRecord, ...]
+            if prefix is None and (runs := await uow.runs.recent(1)) and runs[0].session_id:
+                last = await uow.sessions.get(runs[0].session_id)
+                known = (last,) if last else ()
+            else:
+                known = await uow.sessions.all()
+            for session in known:
+                if session.id.startswith(prefix or ""):
+                    run = await uow.runs.last(session.id)
+                    found.append(FoundSession(folders, session, run.as_of if run else session.created_at))
+        if found and prefix is None:
+            return found[0]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        wanted = f"no session {prefix!r}" if prefix else "no session"
+        raise RunError(f"there is {wanted} in {home}", not_done="Nothing was done", next_step="`algotrendy runs` lists them")
+    named = ", ".join(item.session.id for item in found[:_NAMED])
+    raise RunError(
+        f"{len(found)} sessions begin with {prefix!r}", not_done="Nothing was done", next_step=f"Give more of it: {named}"
+    )
 
 
 async def find_approval(home: Path, prefix: str) -> FoundApproval:

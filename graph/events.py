@@ -17,6 +17,8 @@ EventKind = Literal[
     "order_denied",
     "order_cancelled",
     "fill_booked",
+    "slippage_alert",
+    "venue_differs",
     "state_changed",
     "run_waiting",
     "run_done",

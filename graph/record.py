@@ -8,6 +8,7 @@ from typing import Any
 from agents.agent import AnswerStore
 from tools.context import Facts, RunRecord, number
 from trading_core.domain.clock import Clock, iso
+from trading_core.execution.quality import ExecutionQuality, measure
 from trading_core.persistence.records import AnswerRecord, Outcome
 from trading_core.persistence.session import Database
 
@@ -36,17 +37,22 @@ class LedgerRecord(RunRecord):
     async def execution_quality(self, limit: int) -> list[Facts]:
         async with self._database.reading() as uow:
             orders = await uow.orders.recent(self._account_id, self._clock.now() - _LOOKS_BACK)
-        sent = [order for order in orders if order.arrival_price is not None][-limit:]
-        return [
-            {
-                "symbol": order.symbol,
-                "purpose": order.purpose.value,
-                "state": order.state.value,
-                "fill_ratio": number(order.filled / order.request.quantity),
-                "slippage": None if order.slippage is None else round(float(order.slippage), 6),
-            }
-            for order in reversed(sent)
-        ]
+            sent = [order for order in orders if order.arrival_price is not None][-limit:]
+            measured = [measure(order, await uow.fills.of_order(order.client_order_id)) for order in reversed(sent)]
+        return [_quality(found) for found in measured]
+
+
+def _quality(found: ExecutionQuality) -> Facts:
+    order, waited = found.order, found.last_fill_after
+    return {
+        "symbol": order.symbol,
+        "purpose": order.purpose.value,
+        "state": order.state.value,
+        "fill_ratio": number(found.fill_ratio),
+        "slippage": None if found.slippage is None else round(float(found.slippage), 6),
+        "seconds_to_last_fill": None if waited is None else round(waited.total_seconds(), 3),
+        "fees": {asset: number(paid) for asset, paid in found.fees.items()},
+    }
 
 
 class LedgerAnswers(AnswerStore):

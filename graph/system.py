@@ -25,12 +25,14 @@ from graph.asking import Asker
 from graph.config import SessionConfig
 from graph.events import Listener, ignore
 from graph.folders import Folders as Folders
+from graph.obeying import obeying
 from graph.record import LedgerAnswers, LedgerRecord
 from graph.runner import Runner
 from graph.snapshot import WINDOW, Snapshots, check_listed
 from graph.state import serializer
 from graph.ticks import DEFAULT_START
 from graph.trading_cycle import CycleContext, RebalancePolicy, build
+from trading_core.brokers.base import Broker
 from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
 from trading_core.brokers.paper_store import PaperStore
@@ -39,6 +41,7 @@ from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import Money
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.desk import Desk
+from trading_core.execution.reconcile import Reconciliation
 from trading_core.persistence.records import SessionRecord
 from trading_core.persistence.session import Database
 
@@ -48,13 +51,19 @@ _DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars mov
 
 @dataclass(frozen=True, slots=True)
 class TradingSystem:
-    """One open session. Use `TradingSystem.open`."""
+    """One open session. Use `TradingSystem.open`.
+
+    Attributes:
+        opening: what the comparison with the venue found when the session was opened; it is made again at each cycle.
+    """
 
     config: SessionConfig
     feed: MarketFeed
     clock: Clock
     database: Database
+    broker: Broker
     desk: Desk
+    opening: Reconciliation
     asker: Asker
     snapshots: Snapshots
     record: LedgerRecord
@@ -142,9 +151,11 @@ class TradingSystem:
             # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.
             await connection.execute("PRAGMA synchronous = NORMAL")
             saver = AsyncSqliteSaver(connection, serde=serializer())
-            await desk.sync()
+            opening, _ = await desk.reconcile()
+            if not config.simulated:
+                await stack.enter_async_context(obeying(desk))
             runner = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=ACCOUNT)
-            yield cls(config, market, clock, database, desk, asker, snapshots, record, runner)
+            yield cls(config, market, clock, database, broker, desk, opening, asker, snapshots, record, runner)
 
 
 def make_feed(config: SessionConfig) -> MarketFeed:

@@ -26,11 +26,12 @@ from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.intents import ApprovalState, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import ZERO, plain
-from trading_core.domain.orders import Side
+from trading_core.domain.orders import Fill, Side
 from trading_core.domain.snapshot import Snapshot
-from trading_core.execution.desk import Desk
+from trading_core.execution.desk import Desk, Synced
 from trading_core.execution.forms import WorkingStyle
 from trading_core.execution.inputs import AccountView
+from trading_core.execution.quality import ExecutionQuality, measure
 from trading_core.persistence.records import PortfolioSnapshotRecord
 from trading_core.persistence.session import Database
 
@@ -76,8 +77,8 @@ class CycleContext:
 async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx, run_id = runtime.context, state["run_id"]
     for order in await ctx.desk.cancel_entries(but_run=run_id):
-        ctx.asker.tell("order_cancelled", run_id, order=order)
-    view = await _sync(ctx, run_id)
+        ctx.asker.tell("order_cancelled", run_id, order=order, why="was left working")
+    view = await _reconcile(ctx, run_id)
     tickers = await ctx.snapshots.tickers(view.portfolio, state["as_of"])
     risk = await ctx.desk.observe({symbol: ticker.last for symbol, ticker in tickers.items()}, view)
     if risk.trading_state is not view.risk.trading_state:
@@ -95,14 +96,49 @@ async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     }
 
 
+async def _reconcile(ctx: CycleContext, run_id: str) -> AccountView:
+    """Book what the venue did, and tell what still differs.
+
+    Raises:
+        LedgerError: the venue tells of something that the ledger cannot hold: trading must stop.
+    """
+    found, synced = await ctx.desk.reconcile()
+    for each in synced:
+        await _tell(ctx, run_id, each)
+    if found.error is not None:
+        raise found.error
+    if not found.agrees:
+        ctx.asker.tell("venue_differs", run_id, differs=found.disagreement)
+    return synced[-1].view
+
+
 async def _sync(ctx: CycleContext, run_id: str) -> AccountView:
-    """Book what the venue did, and tell of the fills and of the core's own orders that followed."""
+    """Book what the venue did, and tell of it."""
     synced = await ctx.desk.sync()
+    await _tell(ctx, run_id, synced)
+    return synced.view
+
+
+async def _tell(ctx: CycleContext, run_id: str, synced: Synced) -> None:
+    """Tell of the fills, and of the core's own orders and cancels that followed."""
     for fill in synced.fills:
         ctx.asker.tell("fill_booked", run_id, fill=fill)
+    for quality in await _alarming(ctx, synced.fills):
+        ctx.asker.tell("slippage_alert", run_id, quality=quality)
+    for order in synced.withdrawn:
+        ctx.asker.tell("order_cancelled", run_id, order=order, why="is taken back by the kill switch")
     for order in synced.placed:
         ctx.asker.tell("order_sent", run_id, order=order)
-    return synced.view
+
+
+async def _alarming(ctx: CycleContext, fills: Sequence[Fill]) -> list[ExecutionQuality]:
+    """Orders of fresh fills that have lost more to slippage than is usual."""
+    if not fills:
+        return []
+    async with ctx.database.reading() as uow:
+        orders = [await uow.orders.get(key) for key in dict.fromkeys(fill.client_order_id for fill in fills)]
+        measured = [measure(order, await uow.fills.of_order(order.client_order_id)) for order in orders if order is not None]
+    return [quality for quality in measured if quality.is_alarming]
 
 
 async def _rebalancing_due(ctx: CycleContext, snapshot: Snapshot, run_id: str) -> bool:

@@ -42,7 +42,7 @@ async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
     config = stored_config(found.run.session.config, NO_KEY)
     async with TradingSystem.open(config, home, at=run.as_of) as system:
         answer = await system.desk.decide_approval(
-            operator(_name(), ACCOUNT), intent.intent_id, approve=yes, reason=reason.strip()
+            operator(operator_name(), ACCOUNT), intent.intent_id, approve=yes, reason=reason.strip()
         )
     console = output()
     console.print(
@@ -52,7 +52,8 @@ async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
     console.print(f"`{program(home)} resume {run.id}` goes on.")
 
 
-def _name() -> str:
+def operator_name() -> str:
+    """Who acts, for the record: the user of this machine."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

@@ -13,6 +13,7 @@ from api.console.screen import Line
 from api.console.text import base, basis_points, clean, exact, measure, price, reason
 from trading_core.domain.intents import Check, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.orders import Fill, Order, OrderState, OrderType, Purpose, Side
+from trading_core.execution.quality import ExecutionQuality
 
 AGENT_LABEL = {"market_analysis": "analysis", "signal": "signal", "risk": "risk", "execution": "execution"}
 
@@ -151,3 +152,10 @@ def fill_line(fill: Fill, order: Order | None) -> Line:
         paid = (fill.price - reference) / reference
         text.append(f", slippage {basis_points(paid if fill.side is Side.BUY else -paid)}")
     return Line("fill", base(fill.symbol), text)
+
+
+def slippage_line(quality: ExecutionQuality) -> Line:
+    """An order that was filled far from the price it was decided at."""
+    text = f"{basis_points(quality.slippage)} on {quality.order.client_order_id}: decided at {price(quality.reference_price)}, "
+    text += f"filled at {price(quality.average_price)}"
+    return Line("slippage", base(quality.order.symbol), text, style="yellow")

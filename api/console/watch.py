@@ -14,9 +14,9 @@ from rich.text import Text
 
 from agents.agent import Outcome
 from agents.answers import Answer, MarketView, Signal
-from api.console.phrases import AGENT_LABEL, fill_line, gate_lines, order_line, outcome_lines
+from api.console.phrases import AGENT_LABEL, fill_line, gate_lines, order_line, outcome_lines, slippage_line
 from api.console.screen import Line
-from api.console.text import amount, base, measure, percent, when
+from api.console.text import amount, base, clean, measure, percent, when
 from graph.events import RunEvent
 from graph.ticks import DEFAULT_START
 from trading_core.domain.intents import Verdict
@@ -93,9 +93,14 @@ class Watch:
             case "order_sent":
                 self._sent(data["order"])
             case "order_cancelled":
-                self._happened(Line("cancelled", base(data["order"].symbol), f"{data['order'].client_order_id} was left working"))
+                self._happened(Line("cancelled", base(data["order"].symbol), f"{data['order'].client_order_id} {data['why']}"))
             case "fill_booked":
                 self._happened(fill_line(data["fill"], self._orders.get(data["fill"].client_order_id)))
+            case "slippage_alert":
+                self._happened(slippage_line(data["quality"]))
+            case "venue_differs":
+                told = f"no entries: the ledger and the venue differ: {clean(data['differs'])}"
+                self._happened(Line("differs", "", told, style="bold red"))
             case "state_changed":
                 self._happened(Line("state", "", f"{data['state']}: {data['reason']}", style="bold red"))
             case "run_failed":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.unit.desk_cases import QUIET, TRADER, D, Fault, buy, open_world, sell
+from tests.unit.desk_cases import QUIET, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import OrderState, OrderType, Purpose
 from trading_core.execution.protection import CORE
 from trading_core.persistence.session import Database
+from trading_core.risk.checks import ReasonCode
 
 
 async def test_every_part_of_an_entry_gets_its_stop(tmp_path: Path) -> None:
@@ -92,13 +93,11 @@ async def test_where_it_takes_neither_it_is_asked_again_at_the_next_sync(tmp_pat
         assert len({order.client_order_id for order in await world.orders()}) == 4
 
 
-async def test_what_the_venue_would_not_take_as_a_stop_is_left_alone(tmp_path: Path) -> None:
+async def test_what_the_venue_would_not_take_as_a_stop_is_not_bought(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         # 0.011 less the fee is worth 1.09 at the market and 0.54 at the stop: the venue's minimum is 1.
-        await world.send(buy("0.011", stop_price=D(50)))
-        await world.settle()
-        assert await world.held() == D("0.010978")
-        assert await world.orders(Purpose.STOP) == []
+        decision = await world.desk.propose(TRADER, buy("0.011", stop_price=D(50)))
+        assert codes(decision) == (ReasonCode.MIN_NOTIONAL,)
 
 
 async def test_dust_at_the_market_is_not_offered_again_and_again(tmp_path: Path) -> None:

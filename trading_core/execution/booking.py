@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from pydantic import TypeAdapter
-
 from trading_core.brokers.base import Broker, OrderReport
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Side
 from trading_core.domain.portfolio import Portfolio
-from trading_core.persistence.records import RiskStateChange
+from trading_core.execution.risk_record import load_risk, save_risk
 from trading_core.persistence.session import Database, UnitOfWork
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import AccountRisk
 
-_RISK = TypeAdapter(AccountRisk)
 _BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)  # no venue has a trade from before the first block
 
 # A request can reach the venue after it was given up on; venues discard what is older than a few seconds (Binance
@@ -62,19 +59,11 @@ class Booking:
 
     async def risk(self, uow: UnitOfWork) -> AccountRisk:
         """What the loss limits remember of the account."""
-        content = await uow.risk.load(self._account_id)
-        if content is not None:
-            return _RISK.validate_python(content)
-        portfolio = await uow.portfolios.load(self._account_id)
-        return AccountRisk.opened(portfolio.deposited, self._clock.now())
+        return await load_risk(uow, self._account_id, self._clock.now())
 
     async def save_risk(self, uow: UnitOfWork, before: AccountRisk, after: AccountRisk) -> None:
         """Keep what changed, and a line of history when the trading state did."""
-        now = self._clock.now()
-        await uow.risk.save(self._account_id, _RISK.dump_python(after, mode="json"), now)
-        if before.trading_state is not after.trading_state:
-            states = (before.trading_state.value, after.trading_state.value)
-            await uow.risk.change(RiskStateChange(self._account_id, *states, after.changed_by, after.reason, now))
+        await save_risk(uow, self._account_id, before, after, self._clock.now())
 
     async def apply(
         self,

@@ -21,17 +21,18 @@ from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, T
 from trading_core.domain.market import MarketFeed, Ticker
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Purpose, Side
 from trading_core.execution.booking import Booking
+from trading_core.execution.cancelling import Cancelling
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.inputs import AccountView, InputsReader
 from trading_core.execution.protection import Protection
+from trading_core.execution.reconcile import Reconciler, Reconciliation
 from trading_core.persistence.session import Database, UnitOfWork
 from trading_core.risk.engine import GateInputs, evaluate
 from trading_core.risk.limits import Limits
 from trading_core.risk.sizing import affordable
-from trading_core.risk.state import AccountRisk
+from trading_core.risk.state import AccountRisk, Withdrawal
 
 APPROVAL_LASTS = timedelta(hours=4)
-CANCEL_WAITS, CANCEL_WAIT_SECONDS = 4, 0.5
 APPROVAL_DRIFT = Decimal("0.01")  # an approval dies when the price has moved further than this fraction
 
 _PROPOSES = {
@@ -44,11 +45,13 @@ _PROPOSES = {
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What reading the venue brought: fills that were new, the core's own orders that followed, and the account after both."""
+    """What reading the venue brought: fills that were new, the core's own orders that followed, the account after both, and
+    the orders that the kill switch took back, or tried to."""
 
     fills: tuple[Fill, ...]
     placed: tuple[Order, ...]
     view: AccountView
+    withdrawn: tuple[Order, ...] = ()
 
 
 class Desk:
@@ -74,6 +77,8 @@ class Desk:
         self._database, self._broker, self._clock, self._principals = database, broker, clock, principals
         self._booking = Booking(account_id, database, broker, clock, limits, instruments)
         self.inputs = InputsReader(account_id, database, self._booking, feed, clock, limits, instruments)
+        self._cancelling = Cancelling(broker, self._booking, clock)
+        self._reconciler = Reconciler(account_id, database, broker, clock, self._cancelling)
         self._protection = Protection(account_id, database, feed, clock, instruments, self._send)
         # A sync must not put back the stops that a sale has just taken away. Between processes the venue says no to the second.
         self._lock = asyncio.Lock()
@@ -200,7 +205,7 @@ class Desk:
                 return decision
             for order in (await self.account()).live_orders:
                 if order.symbol == intent.symbol and order.purpose is Purpose.STOP:
-                    await self._cancel(order)
+                    await self._cancelling.cancel(order)
             result = await self._submit(intent, style, await self._held_of(intent))
             await self._protection.protect(intent.symbol, await self.account())
             return result
@@ -262,17 +267,20 @@ class Desk:
         return await self._booking.apply(key, OrderEvent.ACCEPTED, when=_awaits_answer, venue_order_id=report.venue_order_id)
 
     async def sync(self) -> Synced:
-        """Book what the venue did, then see to it that every holding has its stop.
+        """Book what the venue did, obey the kill switch, then see to it that every holding has its stop.
 
         Raises:
             BrokerUnavailable: the venue could not be read; nothing was assumed.
             LedgerError: the venue tells of something the ledger cannot hold, such as an order of somebody else.
         """
         async with self._lock:
-            fills = await self._booking.sync()
+            fills, placed = await self._booking.sync(), list[Order]()
             view = await self.account()
-            placed = [order for symbol in view.portfolio.held() for order in await self._protection.protect(symbol, view)]
-            return Synced(fills, tuple(placed), await self.account() if placed else view)
+            withdrawn = await self._cancelling.withdraw(view.live_orders, view.risk.withdrawal)
+            view = await self.account() if withdrawn else view
+            if view.risk.withdrawal is not Withdrawal.ALL:
+                placed = [order for symbol in view.portfolio.held() for order in await self._protection.protect(symbol, view)]
+            return Synced(fills, tuple(placed), await self.account() if placed else view, withdrawn)
 
     async def agrees(self) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.
@@ -280,9 +288,25 @@ class Desk:
         Raises:
             BrokerUnavailable: the venue could not be read.
         """
-        at_venue = {asset: balance.total for asset, balance in (await self._broker.balances()).items() if balance.total}
-        ours = {asset: amount for asset, amount in (await self.account()).portfolio.balances.items() if amount}
-        return ours == at_venue
+        return not await self._reconciler.balances()
+
+    async def reconcile(self) -> tuple[Reconciliation, tuple[Synced, ...]]:
+        """`sync`, compare everything with the venue, and take back orphan stops. While it does not agree, nothing is entered.
+
+        Returns:
+            What was found, and what each sync on the way brought.
+
+        Raises:
+            BrokerUnavailable: the venue could not be read; nothing was assumed.
+        """
+        synced: list[Synced] = []
+
+        async def sync() -> None:
+            synced.append(await self.sync())
+
+        found = await self._reconciler.reconcile(sync)
+        self.inputs.disagreement = found.disagreement
+        return found, tuple(synced)
 
     async def observe(self, prices: Mapping[str, Decimal], view: AccountView) -> AccountRisk:
         """Let the loss limits see what the account of `view` is worth at `prices`."""
@@ -300,24 +324,7 @@ class Desk:
         """Take back buys that earlier runs left working: a new run decides anew."""
         view = await self.account()
         stale = [order for order in view.live_orders if order.run_id != but_run and order.side is Side.BUY]
-        return tuple([await self._cancel(order) for order in stale])
-
-    async def _cancel(self, order: Order) -> Order:
-        """Ask the venue to cancel, and wait a moment for what comes of it: a fill can win the race."""
-        key = order.client_order_id
-        try:
-            await self._broker.cancel(key, order.symbol)
-        except OrderRefused:
-            pass  # the venue does not know it as live: reading it tells what it is
-        except BrokerError as error:
-            return await self._booking.apply(key, OrderEvent.AMBIGUOUS, f"cancel: {error}", when=_is_live)
-        for _ in range(CANCEL_WAITS):
-            await self._clock.sleep(CANCEL_WAIT_SECONDS)
-            await self._booking.sync()
-            order = await self._booking.order(key)
-            if not order.is_live:
-                break
-        return order
+        return tuple([await self._cancelling.cancel(order) for order in stale])
 
 
 def _of(intent: TradeIntent, order: Order) -> Order:
@@ -333,10 +340,6 @@ def _of(intent: TradeIntent, order: Order) -> Order:
 
 def _awaits_answer(order: Order) -> bool:
     return order.state is OrderState.SUBMITTING
-
-
-def _is_live(order: Order) -> bool:
-    return order.is_live
 
 
 def _may_still_come(approval: Approval | None, now: datetime) -> bool:

@@ -19,7 +19,7 @@ from trading_core.execution.forms import reserve
 from trading_core.persistence.session import Database, UnitOfWork
 from trading_core.risk.checks import Actor, GateInputs, RecentOrder
 from trading_core.risk.limits import Limits
-from trading_core.risk.state import AccountRisk
+from trading_core.risk.state import AccountRisk, TradingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class InputsReader:
 
     Attributes:
         correlations: of returns, by pair; a missing pair counts as fully correlated.
+        disagreement: in what the ledger and the venue differ; while there is any, the gate lets only exits pass.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class InputsReader:
         self._account_id, self._database, self._booking = account_id, database, booking
         self._feed, self._clock, self._limits, self._instruments = feed, clock, limits, instruments
         self.correlations: Mapping[frozenset[str], Decimal] = {}
+        self.disagreement = ""
 
     async def account(self, uow: UnitOfWork) -> AccountView:
         portfolio = await uow.portfolios.load(self._account_id)
@@ -96,9 +98,15 @@ class InputsReader:
             open_orders=(*view.live_orders, *(reserve(intent) for intent in waiting)),
             instruments=self._instruments,
             tickers=tickers,
-            risk=view.risk,
+            risk=self._held_back(view.risk, now),
             correlations=self.correlations,
             recent_orders=tuple(recent),
             venue_healthy=view.known_at is not None,
             has_approval=has_approval,
         )
+
+    def _held_back(self, risk: AccountRisk, now: datetime) -> AccountRisk:
+        """The account's state as the gate is to see it. This is not written down: it ends with the disagreement."""
+        if not self.disagreement or risk.trading_state is not TradingState.ACTIVE:
+            return risk
+        return risk.reduced("core", f"the ledger and the venue differ: {self.disagreement}", now)

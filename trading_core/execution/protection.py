@@ -83,8 +83,9 @@ class Protection:
             # The venue values a stop at its own price and a sale at the market's: neither may be below its minimum.
             if instrument.is_dust(quantity, min(entry.stop_price, ticker.last if ticker else entry.stop_price)):
                 return None
-            # The leg counts the core's own orders for this entry, so that each has an id of its own on every replay.
-            leg = f"{await uow.intents.count(entry.run_id, symbol, CORE)}"
+            # The leg counts the core's own orders for this entry, so that each has an id of its own on every replay, and no one
+            # else's leg is the same.
+            leg = f"{CORE}-{await uow.intents.count(entry.run_id, symbol, CORE)}"
             intent = TradeIntent(
                 intent_id=make_intent_id(entry.run_id, purpose, symbol, leg),
                 run_id=entry.run_id,

@@ -15,7 +15,15 @@ from trading_core.risk.limits import Limits
 class TradingState(StrEnum):
     ACTIVE = "active"
     REDUCING = "reducing"  # only exits
-    HALTED = "halted"  # nothing: the kill switch
+    HALTED = "halted"  # nothing but the core's own protective stops
+
+
+class Withdrawal(StrEnum):
+    """Which live orders a halted account takes back."""
+
+    NONE = "none"
+    WORKING = "working"  # all but protective stops
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class AccountRisk:
         peak_equity: highest equity observed since the account was opened or last resumed.
         day: the UTC day that `day_start_equity` belongs to.
         consecutive_losses: losing trades since the last winning one.
+        withdrawal: what the kill switch asked for. Whoever has the venue does it, at every sync, until the state changes.
     """
 
     trading_state: TradingState
@@ -41,6 +50,7 @@ class AccountRisk:
     day_start_equity: Decimal
     consecutive_losses: int = 0
     last_loss_at: datetime | None = None
+    withdrawal: Withdrawal = Withdrawal.NONE
 
     @classmethod
     def opened(cls, equity: Decimal, now: datetime) -> AccountRisk:
@@ -74,9 +84,18 @@ class AccountRisk:
             return _sentence("drawdown", from_peak, limits.drawdown, self.peak_equity, equity)
         return ""
 
-    def halted(self, by: str, reason: str, now: datetime) -> AccountRisk:
-        """The kill switch: nothing trades until somebody resumes."""
-        return replace(self, trading_state=TradingState.HALTED, reason=reason, changed_by=by, changed_at=utc(now))
+    def halted(self, by: str, reason: str, now: datetime, withdrawal: Withdrawal = Withdrawal.NONE) -> AccountRisk:
+        """Nothing trades until somebody resumes. Halting once more does not undo what a kill switch is taking back."""
+        if withdrawal is Withdrawal.NONE:
+            withdrawal = self.withdrawal
+        return replace(self._moved(TradingState.HALTED, by, reason, now), withdrawal=withdrawal)
+
+    def reduced(self, by: str, reason: str, now: datetime) -> AccountRisk:
+        """Only exits by an operator's decision, also after a halt. Losses go on counting from where they did."""
+        return replace(self._moved(TradingState.REDUCING, by, reason, now), withdrawal=Withdrawal.NONE)
+
+    def _moved(self, state: TradingState, by: str, reason: str, now: datetime) -> AccountRisk:
+        return replace(self, trading_state=state, reason=reason, changed_by=by, changed_at=utc(now))
 
     def resumed(self, by: str, reason: str, equity: Decimal, now: datetime) -> AccountRisk:
         """Active again by an operator's decision. Losses count from `equity` on, else the same loss would trip at once."""

@@ -24,6 +24,11 @@ class SessionsRepository(Repository):
         row = await self._one(select(sessions).where(sessions.c.id == session_id))
         return None if row is None else SessionRecord(**row)
 
+    async def all(self) -> tuple[SessionRecord, ...]:
+        """Newest first; those of one instant by id."""
+        query = select(sessions).order_by(sessions.c.created_at.desc(), sessions.c.id)
+        return tuple(SessionRecord(**row) for row in await self._all(query))
+
 
 class SnapshotsRepository(Repository):
     async def put(self, snapshot_hash: str, as_of: datetime, content: Mapping[str, object]) -> None:

@@ -1,0 +1,38 @@
+"""The two processes of the crash tests: the venue, and the one whose children die."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.crash.http_broker import NO_CERTIFICATES
+from tests.crash.worlds import Worlds
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    """New ledgers and accounts, at a venue and with a desk process that live as long as the test module."""
+    folder = tmp_path_factory.mktemp("crash")
+    venue = _start("tests.crash.paper_venue", str(folder))
+    desks = _start("tests.crash.desk_process")
+    assert venue.stdout is not None
+    try:
+        port = json.loads(venue.stdout.readline())["port"]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NO_CERTIFICATES) as client:
+            yield Worlds(folder, client, desks)
+    finally:
+        for process in (desks, venue):  # each ends at the end of its input
+            process.communicate(timeout=10)
+
+
+def _start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

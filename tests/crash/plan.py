@@ -1,0 +1,123 @@
+"""A desk at the paper venue, and a plan that takes it through every kind of order. Carried out again, it goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tests.crash.http_broker import HttpBroker
+from tests.crash.paper_venue import market
+from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, TRADER, D, buy, sell
+from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, at
+from trading_core.domain.clock import SimulatedClock
+from trading_core.domain.errors import ApprovalError
+from trading_core.domain.intents import TradeIntent
+from trading_core.domain.portfolio import Portfolio
+from trading_core.execution.booking import ABSENT_AFTER
+from trading_core.execution.desk import Desk
+from trading_core.execution.forms import WorkingStyle
+from trading_core.persistence.records import RunKind, RunRecord
+from trading_core.persistence.session import Database
+
+STEPS = LIMITS.model_copy(update={"approval_above_notional": D(2_000)})
+
+
+@dataclass(frozen=True)
+class Post:
+    """A desk on a ledger file, connected to the venue."""
+
+    desk: Desk
+    broker: HttpBroker
+    ledger: Database
+    clock: SimulatedClock
+
+
+async def prepare(ledger: Path) -> None:
+    """A new ledger file with the account and the run in it."""
+    async with await Database.open(ledger) as database, database.transaction() as uow:
+        await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, DEPOSIT.asset, DEPOSIT.amount), "paper", at(1))
+        await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, at(1), at(1)))
+
+
+@asynccontextmanager
+async def posted(ledger: Path, url: str, now: datetime) -> AsyncIterator[Post]:
+    """A desk that knows nothing but the ledger, on a clock that stands at `now`."""
+    clock, feed = SimulatedClock(now), market()
+    broker = HttpBroker(url, clock)
+    try:
+        async with await Database.open(ledger) as database:
+            desk = Desk(
+                account_id=ACCOUNT,
+                database=database,
+                broker=broker,
+                feed=feed,
+                clock=clock,
+                limits=STEPS,
+                instruments=await feed.instruments(),
+                principals={who.name: who for who in (TRADER, OPERATOR)},
+            )
+            yield Post(desk, broker, database, clock)
+    finally:
+        await broker.close()
+
+
+async def carry_out(post: Post) -> None:
+    """Everything a desk does with a venue. Each step is idempotent, as an intent and its order have one id each."""
+    await post.desk.sync()
+    await enter(post)
+    await enter_in_parts_with_approval(post)
+    await enter_and_rest(post)
+    await leave_in_part(post)
+    await take_back_what_rests(post)
+    await settle(post)
+
+
+async def enter(post: Post) -> None:
+    await _send(post, buy("10", leg="enter"))
+    await _wait(post, 1)
+
+
+async def enter_in_parts_with_approval(post: Post) -> None:
+    """30 ETH, of which the venue fills 20 in an hour: the stop comes in two parts."""
+    intent = buy("30", leg="parts", symbol=ETH)
+    await post.desk.propose(TRADER, intent)
+    with suppress(ApprovalError):  # approved already
+        await post.desk.decide_approval(OPERATOR, intent.intent_id, approve=True, reason="as planned")
+    await post.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
+    await _wait(post, 1)
+    await _wait(post, 7200)
+
+
+async def enter_and_rest(post: Post) -> None:
+    """A buy below the market, which does not fill."""
+    await _send(post, buy("5", leg="rest", limit_price=D(95), symbol=BTC))
+    await _wait(post, 1)
+
+
+async def leave_in_part(post: Post) -> None:
+    """Sell 4 of 10 BTC: the stop is taken back first, and the rest is stopped again."""
+    await _send(post, sell("4", leg="leave"))
+    await _wait(post, 1)
+
+
+async def take_back_what_rests(post: Post) -> None:
+    await post.desk.cancel_entries(but_run="a later one")
+
+
+async def settle(post: Post) -> None:
+    """Long enough for the venue's silence to count."""
+    for _ in range(2):
+        await _wait(post, ABSENT_AFTER.total_seconds() + 1)
+
+
+async def _send(post: Post, intent: TradeIntent) -> None:
+    await post.desk.propose(TRADER, intent)
+    await post.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
+
+
+async def _wait(post: Post, seconds: float) -> None:
+    await post.clock.sleep(seconds)
+    await post.desk.sync()

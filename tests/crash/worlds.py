@@ -1,0 +1,107 @@
+"""Fresh pairs of a ledger and an account at the venue, and what a kill leaves of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from tests.crash.checks import Audit, outcome, violations
+from tests.crash.desk_process import Job
+from tests.crash.paper_venue import LinkFault
+from tests.crash.plan import carry_out, posted, prepare
+from tests.crash.points import Moment
+from trading_core.domain.clock import iso
+
+# A wait is no wait when the answer is already there, which on a busy machine happens: then the desk never comes to that point.
+ATTEMPTS = 3
+Faults = Mapping[str, Sequence[LinkFault | None]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of one world: what is wrong, and how the plan went."""
+
+    violations: Sequence[str]
+    outcome: str
+
+
+@dataclass
+class Worlds:
+    """Makes worlds. Ledger files are copies of one that was prepared, as a migration takes longer than a kill."""
+
+    folder: Path
+    venue: httpx.Client
+    desks: subprocess.Popen[str]
+    made: int = field(default=0, init=False)
+    _usual: list[str] = field(default_factory=list, init=False)
+
+    def points(self, faults: Faults | None = None) -> list[str]:
+        """Every point of the plan at which a desk waits, in the order in which it first comes there."""
+        if faults is None and self._usual:
+            return self._usual
+        job, found = self._fresh(faults), self.folder / "points.json"
+        exit_code = self._run(replace(job, points=str(found)))
+        assert exit_code == 0, "the plan fails by itself"
+        points: list[str] = json.loads(found.read_text())
+        if faults is None:
+            self._usual = points
+        return points
+
+    def kill_at(self, point: str, moment: Moment, faults: Faults | None = None, *, again_at: str = "") -> Ended:
+        """Kill a desk there, let another one finish its work, and look at what the ledger and the venue then say.
+
+        With `again_at` the one that finishes is killed too, and a third has to. Without a point nothing is killed.
+        """
+        for _ in range(ATTEMPTS):
+            job = self._fresh(faults)
+            exit_codes = [self._run(replace(job, point=point, moment=moment))]
+            self.venue.post(f"{job.url}/faults", json={}).raise_for_status()
+            if again_at:
+                exit_codes.append(self._run(replace(job, now=iso(self._later(job)), point=again_at, moment=moment)))
+            if all(code == -signal.SIGKILL for code in exit_codes) if point else exit_codes == [0]:
+                return asyncio.run(self._finish(job))
+            if any(code not in (0, -signal.SIGKILL) for code in exit_codes):
+                break
+        return Ended([f"the desk process was not killed there and ended with {exit_codes}"], "")
+
+    def account(self, faults: Faults | None = None) -> str:
+        """The address of a new account, whose next calls go wrong as `faults` says."""
+        self.made += 1
+        url = str(self.venue.base_url.join(f"/{self.made}"))
+        self.venue.post(url).raise_for_status()
+        self.venue.post(f"{url}/faults", json=faults or {}).raise_for_status()
+        return url
+
+    def _fresh(self, faults: Faults | None) -> Job:
+        template = self.folder / "template.db"
+        if not template.exists():
+            asyncio.run(prepare(template))
+        url = self.account(faults)
+        ledger = self.folder / f"{self.made}.ledger.db"
+        shutil.copy(template, ledger)
+        return Job(str(ledger), url)
+
+    def _run(self, job: Job) -> int:
+        assert self.desks.stdin is not None
+        assert self.desks.stdout is not None
+        self.desks.stdin.write(job.line())
+        self.desks.stdin.flush()
+        return int(self.desks.stdout.readline())
+
+    def _later(self, job: Job) -> datetime:
+        """A restart takes a second."""
+        return Audit.of(self.venue, job.url).now + timedelta(seconds=1)
+
+    async def _finish(self, job: Job) -> Ended:
+        async with posted(Path(job.ledger), job.url, self._later(job)) as post:
+            await carry_out(post)
+            return Ended(await violations(post, Audit.of(self.venue, job.url)), await outcome(post))

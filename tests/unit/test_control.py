@@ -1,0 +1,211 @@
+"""An operator's hand on the desk: what it stops, what it leaves, and who may use it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from graph.obeying import obeying
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, TRADER, D, Fault, World, buy, codes, open_world, sell
+from tests.unit.paper_exchange import BTC, ETH
+from trading_core.auth.permissions import Action
+from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotPermitted
+from trading_core.domain.intents import Verdict
+from trading_core.domain.orders import Order, OrderState, Purpose
+from trading_core.execution.control import LONGEST_REASON, Control
+from trading_core.execution.forms import WorkingStyle
+from trading_core.persistence.records import RiskStateChange
+from trading_core.persistence.session import Database
+from trading_core.risk.checks import ReasonCode
+from trading_core.risk.state import TradingState, Withdrawal
+
+
+def control_of(world: World) -> Control:
+    return Control(ACCOUNT, world.database, world.clock)
+
+
+async def changes(world: World) -> tuple[RiskStateChange, ...]:
+    async with world.database.reading() as uow:
+        return await uow.risk.changes(ACCOUNT)
+
+
+async def test_the_next_order_sees_what_another_process_decided(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world, await Database.open(tmp_path / "ledger.db") as elsewhere:
+        intent = buy()
+        assert (await world.desk.propose(TRADER, intent)).verdict is Verdict.APPROVED
+        await Control(ACCOUNT, elsewhere, world.clock).halt(OPERATOR, "the news is bad")
+        answer = await world.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
+        assert codes(answer) == (ReasonCode.TRADING_STATE,)
+        assert "the news is bad" in answer.failed[0].detail  # type: ignore[union-attr]
+        assert world.broker.attempted == []
+
+
+@pytest.mark.parametrize("verb", ["halt", "reduce", "kill"])
+async def test_only_who_may_control_risk_and_says_why_is_heard(tmp_path: Path, verb: str) -> None:
+    almost = replace(OPERATOR, actions=frozenset(Action) - {Action.CONTROL_RISK})
+    elsewhere = replace(OPERATOR, accounts=frozenset({"another"}))
+    async with open_world(tmp_path) as world:
+        change = getattr(control_of(world), verb)
+        for nobody in (TRADER, almost, elsewhere):
+            with pytest.raises(NotPermitted):
+                await change(nobody, "please")
+        for no_reason in ("", " \n ", "x" * (LONGEST_REASON + 1)):
+            with pytest.raises(InvalidInput):
+                await change(OPERATOR, no_reason)
+        assert (await world.desk.account()).risk.trading_state is TradingState.ACTIVE
+        assert await changes(world) == ()
+
+
+async def test_a_halt_outlives_the_process_and_is_audited_with_who_and_why(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await control_of(world).halt(OPERATOR, " one ")
+        await control_of(world).halt(OPERATOR, "two")
+    async with open_world(tmp_path, hours=2) as world:
+        risk = (await world.desk.account()).risk
+        assert (risk.trading_state, risk.reason, risk.changed_by) == (TradingState.HALTED, "two", OPERATOR.name)
+        assert [(c.from_state, c.to_state, c.actor, c.reason) for c in await changes(world)] == [
+            ("active", "halted", "olga", "one"),
+            ("halted", "halted", "olga", "two"),
+        ]
+        # The loss limits go on observing, and do not end it.
+        seen = await world.desk.observe({BTC: D(100)}, await world.desk.account())
+        assert seen.trading_state is TradingState.HALTED
+
+
+async def test_reducing_lets_exits_pass_and_nothing_else(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.hold("10")
+        await control_of(world).reduce(OPERATOR, "enough risk")
+        assert codes(await world.desk.propose(TRADER, buy("1", symbol=ETH))) == (ReasonCode.TRADING_STATE,)
+        await world.send(sell("9.98"))
+        await world.settle()
+        assert await world.held() == 0
+
+
+async def test_a_halted_account_sells_nothing_and_is_not_left_bare(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.send(buy("10"))
+        await control_of(world).halt(OPERATOR, "stop")
+        await world.settle()  # the entry was at the venue before the halt, and fills
+        assert await world.covered() == await world.held() == D("9.98")
+        assert codes(await world.desk.propose(TRADER, sell("1"))) == (ReasonCode.TRADING_STATE,)
+        assert await world.covered() == D("9.98")
+
+
+async def test_resuming_counts_losses_anew_from_the_worth_of_that_moment(tmp_path: Path) -> None:
+    async with open_world(tmp_path, daily_loss=D("0.05")) as world:
+        await world.hold("500", stop="50")
+        await world.desk.observe({BTC: D(80)}, await world.desk.account())
+        with pytest.raises(MarketDataUnavailable):
+            await control_of(world).resume_trading(OPERATOR, "seen", {})
+        assert (await world.desk.account()).risk.trading_state is TradingState.REDUCING
+        risk = await control_of(world).resume_trading(OPERATOR, "seen", {BTC: D(80)})
+        portfolio = (await world.desk.account()).portfolio
+        assert risk.peak_equity == risk.day_start_equity == portfolio.equity({BTC: D(80)})
+        assert (await world.desk.propose(TRADER, buy("1", symbol=ETH))).verdict is Verdict.APPROVED
+        assert [(c.to_state, c.actor) for c in await changes(world)] == [("reducing", "core"), ("active", "olga")]
+
+
+async def working(world: World) -> Order:
+    """A holding under its stop, and an entry that rests below the market."""
+    await world.hold()
+    resting = buy("3", leg="rests", limit_price=D(95))
+    await world.send(resting)
+    await world.settle()
+    return await world.order(resting)
+
+
+async def test_the_kill_switch_takes_back_what_works_and_leaves_the_stops(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        resting = await working(world)
+        await control_of(world).kill(OPERATOR, "now")
+        (withdrawn,) = (await world.desk.sync()).withdrawn
+        assert (withdrawn.client_order_id, withdrawn.state) == (resting.client_order_id, OrderState.CANCELLED)
+        assert await world.covered() == await world.held() == D("9.98")
+        assert (await world.desk.sync()).withdrawn == ()
+
+
+async def test_a_sale_taken_back_leaves_its_base_under_a_stop(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.hold()
+        await world.send(sell("9.98", type=buy().type, limit_price=D(104)))
+        await world.settle()
+        assert await world.covered() == 0
+        await control_of(world).kill(OPERATOR, "now")
+        await world.settle()
+        assert await world.covered() == D("9.98")
+
+
+async def test_stops_go_too_when_asked_and_come_back_when_trading_does(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await working(world)
+        await control_of(world).kill(OPERATOR, "all of it", stops_too=True)
+        await world.settle()
+        await world.settle()
+        assert await world.orders(live=True) == []
+        await control_of(world).halt(OPERATOR, "still")
+        await world.settle()
+        assert await world.covered() == 0, "halting again does not undo it"
+        await control_of(world).resume_trading(OPERATOR, "over", {BTC: D(100)})
+        await world.settle()
+        assert await world.covered() == D("9.98")
+
+
+async def test_a_cancel_that_was_lost_is_tried_again_at_each_sync(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        resting = await working(world)
+        world.broker.on_cancel = [Fault.NEVER_ARRIVED]
+        await control_of(world).kill(OPERATOR, "now")
+        (withdrawn,) = (await world.desk.sync()).withdrawn
+        assert withdrawn.state is OrderState.UNKNOWN, "nobody knows, so it is not called cancelled"
+        await world.desk.sync()
+        assert (await world.desk.account()).risk.withdrawal is Withdrawal.WORKING
+        orders = {order.client_order_id: order.state for order in await world.orders(Purpose.ENTRY)}
+        assert orders[resting.client_order_id] is OrderState.CANCELLED
+
+
+async def test_an_order_that_was_on_its_way_is_taken_back_when_it_arrives(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        world.broker.sending = asyncio.Event()
+        intent = buy("3", limit_price=D(95))
+        await world.desk.propose(TRADER, intent)
+        sending = asyncio.create_task(world.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW))
+        await world.broker.called.wait()
+        await control_of(world).kill(OPERATOR, "now")
+        world.broker.sending.set()
+        await sending
+        await world.settle()
+        assert (await world.order(intent)).state is OrderState.CANCELLED
+
+
+async def only_the_stop_is_left(world: World) -> None:
+    async with asyncio.timeout(10):
+        while [order.purpose for order in await world.orders(live=True)] != [Purpose.STOP]:  # noqa: ASYNC110 - another task writes it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_session_that_waits_obeys_without_being_asked(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world, await Database.open(tmp_path / "ledger.db") as elsewhere:
+        await working(world)
+        async with obeying(world.desk, every=0.01):
+            await Control(ACCOUNT, elsewhere, world.clock).kill(OPERATOR, "now")
+            await only_the_stop_is_left(world)
+        assert await world.covered() == D("9.98")
+
+
+async def test_a_venue_out_of_reach_does_not_stop_the_obeying(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_world(tmp_path) as world:
+        await working(world)
+        world.broker.reads_fail = True
+        await control_of(world).kill(OPERATOR, "now")
+        async with obeying(world.desk, every=0.01):
+            async with asyncio.timeout(10):
+                while "could not be obeyed yet" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+                    await asyncio.sleep(0.01)
+            world.broker.reads_fail = False
+            await only_the_stop_is_left(world)
+        assert world.clock.now() - (await world.desk.account()).risk.changed_at < timedelta(minutes=1)

@@ -1,0 +1,38 @@
+"""What the loss limits remember of an account, as the ledger keeps it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from trading_core.persistence.records import RiskStateChange
+from trading_core.persistence.session import UnitOfWork
+from trading_core.risk.state import AccountRisk
+
+_RISK = TypeAdapter(AccountRisk)
+
+
+async def load_risk(uow: UnitOfWork, account_id: str, now: datetime) -> AccountRisk:
+    """The account's risk state; of an account that has none yet, that of one opened at `now` with what was deposited.
+
+    Raises:
+        LedgerError: the account is not on record.
+    """
+    content = await uow.risk.load(account_id)
+    if content is not None:
+        return _RISK.validate_python(content)
+    portfolio = await uow.portfolios.load(account_id)
+    return AccountRisk.opened(portfolio.deposited, now)
+
+
+async def save_risk(uow: UnitOfWork, account_id: str, before: AccountRisk, after: AccountRisk, now: datetime) -> None:
+    """Keep what changed, and a line of history for each decision about the trading state, the same state again included."""
+    await uow.risk.save(account_id, _RISK.dump_python(after, mode="json"), now)
+    if _decision(before) != _decision(after):
+        states = (before.trading_state.value, after.trading_state.value)
+        await uow.risk.change(RiskStateChange(account_id, *states, after.changed_by, after.reason, now))
+
+
+def _decision(risk: AccountRisk) -> tuple[object, ...]:
+    return risk.trading_state, risk.withdrawal, risk.changed_by, risk.changed_at, risk.reason
