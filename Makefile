@@ -51,8 +51,9 @@ lock: ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
-bench: setup ## model calls, depth, wall time and tokens of a decision
+bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/decision.py
+	@$(BIN)/python benchmarks/desk.py
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy

@@ -25,6 +25,12 @@ def brain(body: Body) -> Reply:
     return answer(_ANSWERS[asked_schema(body)](_facts(body)))
 
 
+def waiting(body: Body) -> Reply:
+    """The same, save that nothing is entered."""
+    content = _ANSWERS[asked_schema(body)](_facts(body))
+    return answer({**content, "action": "hold", "stop_price": None} if asked_schema(body) == "Signal" else content)
+
+
 def asked_schema(body: Body) -> str:
     """Name of the answer schema, such as `MarketView`."""
     return str(body["response_format"]["json_schema"]["name"])

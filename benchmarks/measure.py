@@ -16,7 +16,7 @@ from typing import Any
 
 from agents.models import openai_compatible
 from agents.models.spec import ModelSettings
-from benchmarks.brain import asked_schema
+from benchmarks.brain import asked_schema, brain, waiting
 from graph import report
 from graph.config import SessionConfig
 from graph.system import TradingSystem
@@ -30,12 +30,14 @@ SYMBOLS = tuple(f"{base}/USDT" for base in _BASES)
 # The settings make the session's id and this the orders' ids, so it names no port: the fingerprint is the same on every machine.
 _NAMED_ENDPOINT = "http://127.0.0.1:9/v1"
 _MODEL = "openai:benchmark"
+# A desk decides while it runs: connections are open and code is compiled. In the cycle before, nothing is entered.
+WARM_UP = 1
 _LEVELS = {"MarketView", "Signal", "RiskPlan", "ExecutionPlan"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured: the last of `cycles` cycles. From the second on there are holdings, and all are rebalanced."""
+    """What is measured: the last of `cycles` cycles after the warm-up. From the second on, holdings are rebalanced."""
 
     symbols: int
     cycles: int = 1
@@ -55,7 +57,7 @@ class Case:
         return SessionConfig.parse(
             {
                 "symbols": SYMBOLS[: self.symbols],
-                "cycles": self.cycles + longer,
+                "cycles": WARM_UP + self.cycles + longer,
                 "rebalance_every": int(self.rebalances),
                 "model": {"model": _MODEL, "base_url": _NAMED_ENDPOINT},
                 "limits": {"approval_above_notional": None},  # nobody is there to approve
@@ -118,6 +120,7 @@ async def sample(case: Case, server: ModelServer) -> Sample:
 async def _cycle(case: Case, config: SessionConfig, home: Path, server: ModelServer) -> Cycle:
     settings = ModelSettings(model=_MODEL, base_url=server.base_url)
     server.requests.clear()
+    delay = server.delay
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(openai_compatible.http_pool())
         model = openai_compatible.build(settings, pool)
@@ -125,13 +128,17 @@ async def _cycle(case: Case, config: SessionConfig, home: Path, server: ModelSer
             model = model.model_copy(update={"streaming": True})
         system = await stack.enter_async_context(TradingSystem.open(config, home, model=model))
         before, began = 0, 0.0
-        for tick in islice(ticks(config, system.feed), case.cycles):
+        for number, tick in enumerate(islice(ticks(config, system.feed), WARM_UP + case.cycles)):
             assert isinstance(system.clock, SimulatedClock)
             system.clock.advance_to(max(tick, system.clock.now()))
+            warming_up = number < WARM_UP
+            server.brain, server.delay = (waiting, 0.0) if warming_up else (brain, delay)
             before, began = len(server.requests), time.monotonic()
             result = await system.runner.run(tick)
             if result.state is not RunState.DONE:
                 raise Broken(f"{case.name}: run {result.run_id} ended {result.state.value} {result.error}")
+            if warming_up:
+                server.requests.clear()
         ended = time.monotonic()
         exported = await report.export(system)
     measured = server.requests[before:]

@@ -14,7 +14,7 @@ def decide(facts: Facts) -> ExecutionPlan:
     if not approved.available:
         return ExecutionPlan(abstain=True, orders=[], reason="The approved orders cannot be read.")
     choices = []
-    for row in approved.values.get("orders", []):
+    for row in {row["symbol"]: row for row in approved.values.get("orders", [])}.values():
         spread, share = finite(row.get("spread_bps")), finite(row.get("share_of_bar_volume"))
         if row.get("side") == "sell":
             style, why = "now", "A sale takes risk off and does not wait."

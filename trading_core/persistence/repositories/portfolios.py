@@ -43,14 +43,16 @@ class PortfoliosRepository(Repository):
         Raises:
             LedgerError: there is no such account.
         """
-        account = await self._account(account_id)
-        held: dict[str, dict[str, RowMapping]] = {"balance": {}, "position": {}, "fee": {}}
+        held: dict[str, dict[str, RowMapping]] = {"account": {}, "balance": {}, "position": {}, "fee": {}}
         for row in await self._all(_HOLDINGS, account_id=account_id):
             held[row["kind"]][row["name"]] = row
+        if not held["account"]:
+            raise _unknown(account_id)
+        ((currency, account),) = held["account"].items()
         return Portfolio(
             account_id=account_id,
-            currency=account["currency"],
-            deposited=account["deposit"],
+            currency=currency,
+            deposited=account["amount"],
             balances={name: row["amount"] for name, row in held["balance"].items()},
             positions={
                 name: Position(name, row["amount"], row["cost"], row["realised"]) for name, row in held["position"].items()
@@ -92,9 +94,7 @@ class PortfoliosRepository(Repository):
         query = select(accounts).where(accounts.c.id == account_id)
         row = await self._one(query.with_for_update() if lock else query)
         if row is None:
-            raise LedgerError(
-                f"account {account_id!r} is not on record", not_done="Nothing was written", next_step="Open the account first"
-            )
+            raise _unknown(account_id)
         return row
 
     async def _write_holdings(self, portfolio: Portfolio) -> None:
@@ -106,15 +106,22 @@ class PortfoliosRepository(Repository):
         await self._put(positions, held)
 
 
+def _unknown(account_id: str) -> LedgerError:
+    return LedgerError(
+        f"account {account_id!r} is not on record", not_done="Nothing was written", next_step="Open the account first"
+    )
+
+
 def _held(kind: str, table: Table, name: str, *amounts: ColumnElement[Any]) -> Select[Any]:
     padded = [*amounts, *(literal(ZERO, Exact) for _ in range(3 - len(amounts)))]
     named = [column.label(label) for column, label in zip(padded, ("amount", "cost", "realised"), strict=True)]
-    mine = table.c.account_id == bindparam("account_id")
+    mine = (table.c.id if table is accounts else table.c.account_id) == bindparam("account_id")
     return select(literal(kind).label("kind"), table.c[name].label("name"), *named).where(mine)
 
 
-# Positions, balances and fees in one statement: the account is read many times in a run.
+# The account, its positions, balances and fees in one statement: it is read many times in a run.
 _HOLDINGS = union_all(
+    _held("account", accounts, "currency", accounts.c.deposit),
     _held("position", positions, "symbol", positions.c.quantity, positions.c.cost, positions.c.realised),
     _held("balance", balances, "asset", balances.c.amount),
     _held("fee", fees, "asset", fees.c.amount),
