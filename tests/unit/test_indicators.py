@@ -286,7 +286,7 @@ def test_bounds(data: Candles) -> None:
     assert (bands.middle[warm] <= bands.upper[warm]).all()
     assert (channel.lower[5:] <= channel.upper[5:]).all()
     score = zscore(volume, 9)[8:]
-    assert (np.abs(score) <= 8 / 3 + 1e-9).all()
+    assert (np.abs(score) <= math.sqrt(8) + 1e-9).all()
 
 
 def test_extremes_of_rsi_and_direction() -> None:

@@ -30,7 +30,7 @@ def obv(close: Series, volume: Series) -> FloatArray:
 def zscore(values: Series, period: int = 20) -> FloatArray:
     """Population standard deviations by which a value differs from the mean of the last `period`, itself among them.
 
-    Bounded by ±(period-1)/sqrt(period) (Samuelson, How Deviant Can You Be?, 1968), 0 in a constant window, NaN before index
+    Bounded by ±sqrt(period-1) (Samuelson, How Deviant Can You Be?, 1968), 0 in a constant window, NaN before index
     `period - 1`.
     """
     check_period(period)
