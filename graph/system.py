@@ -30,7 +30,7 @@ from graph.record import LedgerAnswers, LedgerRecord
 from graph.runner import Runner
 from graph.snapshot import WINDOW, Snapshots, check_listed
 from graph.state import serializer
-from graph.ticks import DEFAULT_START
+from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
 from graph.trading_cycle import CycleContext, RebalancePolicy, build
 from trading_core.brokers.base import Broker
 from trading_core.brokers.paper import PaperBroker
@@ -169,7 +169,7 @@ def make_feed(config: SessionConfig) -> MarketFeed:
     if config.market == "live":
         return LiveFeed(config.venue or "", config.symbols, clock=SystemClock())
     start = config.start or DEFAULT_START
-    last = config.end or start + (config.cycles or 1) * config.bars.length
+    last = config.end or start + (config.cycles or DEFAULT_CYCLES) * config.bars.length
     # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.
     return SyntheticFeed(
         config.seed, config.symbols, config.bars, start - (WINDOW + 1) * config.bars.length, last + 2 * config.bars.length

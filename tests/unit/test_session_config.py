@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from data_channels.market.history import HistoryFeed
 from data_channels.market.synthetic import SyntheticFeed
 from graph.config import SessionConfig
+from graph.system import make_feed
 from graph.ticks import DEFAULT_CYCLES, ticks
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import Timeframe
@@ -75,6 +76,15 @@ def test_cycles_run_at_the_close_of_each_bar() -> None:
     assert [tick.hour for tick in ticks(settings, feed)] == [1, 2, 3]
     until = settings.model_copy(update={"cycles": None, "end": start + timedelta(hours=2)})
     assert [tick.hour for tick in ticks(until, feed)] == [1, 2]
+
+
+async def test_a_generated_market_reaches_to_the_last_cycle_even_when_nobody_says_how_many() -> None:
+    settings = SessionConfig.parse({"symbols": SYMBOLS})
+    feed = make_feed(settings)
+    last = list(ticks(settings, feed))[-1]
+    ticker = await feed.ticker("BTC/USDT", as_of=last + timedelta(minutes=1))
+    assert ticker is not None
+    assert ticker.at == last, "the bar after the last cycle is there for its orders to fill in"
 
 
 def test_history_runs_within_its_data(shared_data: Path) -> None:
