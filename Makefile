@@ -49,7 +49,7 @@ format: setup ## let ruff format and fix
 
 lock: ## renew requirements.lock from pyproject.toml
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev --all-extras pyproject.toml -o requirements.lock
 
 bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/decision.py
