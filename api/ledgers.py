@@ -10,7 +10,8 @@ from graph.folders import Folders
 from trading_core.domain.errors import ApprovalError, RunError
 from trading_core.domain.intents import Approval, TradeIntent
 from trading_core.persistence.records import RunRecord, SessionRecord
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 
 LAST = "last"
 _ALL = 1_000_000

@@ -18,9 +18,10 @@ from alembic import command
 
 from trading_core.domain.errors import ConfigurationError, LedgerError, StoreUnavailable
 from trading_core.domain.portfolio import Portfolio
-from trading_core.persistence import session
+from trading_core.persistence import engines, session
+from trading_core.persistence.engines import create_engine, parse_location
 from trading_core.persistence.migrate import alembic_config, downgrade, upgrade
-from trading_core.persistence.session import Database, create_engine, parse_location
+from trading_core.persistence.session import Database
 from trading_core.persistence.tables import metadata
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
@@ -163,7 +164,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_frees_its_turn(tmp_pat
 async def test_another_process_holding_the_lock_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "desk.db"
     await (await opened(path)).close()
-    monkeypatch.setattr(session, "BUSY_MS", 50)
+    monkeypatch.setattr(engines, "BUSY_MS", 50)
     async with await Database.open(path) as database:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
@@ -179,9 +180,9 @@ async def test_another_process_holding_the_lock_is_reported(tmp_path: Path, monk
 async def test_connections_are_set_up_to_be_safe(tmp_path: Path) -> None:
     async with await Database.open(tmp_path / "desk.db") as database, database._engine.connect() as connection:
         found = {}
-        for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
+        for pragma in ("journal_mode", "synchronous", "foreign_keys"):
             found[pragma] = (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one()
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
 @pytest.mark.parametrize("location", ["sqlite:///:memory:", "sqlite://", "mysql://host/desk", "nonsense://", "://"])

@@ -13,7 +13,8 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Side
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.risk_record import load_risk, save_risk
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import AccountRisk
 

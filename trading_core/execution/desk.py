@@ -26,7 +26,8 @@ from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.inputs import AccountView, InputsReader
 from trading_core.execution.protection import Protection
 from trading_core.execution.reconcile import Reconciler, Reconciliation
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.engine import GateInputs, evaluate
 from trading_core.risk.limits import Limits
 from trading_core.risk.sizing import affordable

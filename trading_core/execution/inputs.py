@@ -16,7 +16,8 @@ from trading_core.domain.orders import Order
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.booking import Booking
 from trading_core.execution.forms import reserve
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.checks import Actor, GateInputs, RecentOrder
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import AccountRisk, TradingState

@@ -13,7 +13,8 @@ from trading_core.domain.errors import LedgerError
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Order, OrderState, Purpose
 from trading_core.execution.cancelling import Cancelling
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 
 # A fill between two reads looks like a difference: what differs is read again before it is believed.
 LOOKS, LOOK_SECONDS = 3, 0.5

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from trading_core.persistence.records import RiskStateChange
-from trading_core.persistence.session import UnitOfWork
+from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.state import AccountRisk
 
 _RISK = TypeAdapter(AccountRisk)

@@ -19,7 +19,8 @@ from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, next_state
 from trading_core.domain.portfolio import Portfolio
 from trading_core.persistence.records import OrderEventRecord, RunRecord, RunState
-from trading_core.persistence.session import Database, UnitOfWork
+from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 
 _BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)  # no venue has a trade from before the first block
 _FILLS = (OrderEvent.PARTLY_FILLED, OrderEvent.FULLY_FILLED)

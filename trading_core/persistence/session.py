@@ -4,10 +4,8 @@
         async with database.transaction() as uow:
             await uow.runs.start(run)
 
-SQLite gives one writer at a time. A transaction that began by reading and then wants to write fails at once when another
-process wrote in between, so every transaction takes the write lock at its start (`BEGIN IMMEDIATE`) and writers queue: inside
-the process behind an `asyncio.Lock`, between processes behind `busy_timeout`. `reading()` takes no lock.
-https://www.sqlite.org/lang_transaction.html, https://docs.sqlalchemy.org/en/21/dialects/sqlite.html
+On SQLite writers queue: inside the process behind an `asyncio.Lock`, between processes behind `busy_timeout`. `reading()`
+takes no lock.
 """
 
 from __future__ import annotations
@@ -20,49 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from trading_core.domain.errors import AlgoTrendyError, ConfigurationError, LedgerError, StoreUnavailable
+from trading_core.persistence.engines import BUSY_MS, create_engine, parse_location
 from trading_core.persistence.migrate import upgrade
-from trading_core.persistence.repositories.answers import AnswersRepository
-from trading_core.persistence.repositories.approvals import ApprovalsRepository
-from trading_core.persistence.repositories.decisions import DecisionsRepository, EvidenceRepository
-from trading_core.persistence.repositories.fills import FillsRepository
-from trading_core.persistence.repositories.intents import IntentsRepository
-from trading_core.persistence.repositories.orders import OrdersRepository
-from trading_core.persistence.repositories.portfolios import PortfoliosRepository
-from trading_core.persistence.repositories.risk import RiskRepository
-from trading_core.persistence.repositories.runs import RunsRepository, SessionsRepository, SnapshotsRepository
-from trading_core.persistence.sqlite_driver import connector
+from trading_core.persistence.unit_of_work import UnitOfWork
 
-BUSY_MS = 5_000  # how long a writer waits for another process
 QUEUE_SECONDS = 30.0  # how long a writer waits for others of its own process
-
-POOL_SIZE = 15  # connections to a SQLite file that are kept open; more readers wait for one
-
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-
-
-class UnitOfWork:
-    """Every repository, on the connection of one transaction."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.sessions = SessionsRepository(connection)
-        self.runs = RunsRepository(connection)
-        self.snapshots = SnapshotsRepository(connection)
-        self.decisions = DecisionsRepository(connection)
-        self.evidence = EvidenceRepository(connection)
-        self.answers = AnswersRepository(connection)
-        self.intents = IntentsRepository(connection)
-        self.approvals = ApprovalsRepository(connection)
-        self.orders = OrdersRepository(connection)
-        self.fills = FillsRepository(connection)
-        self.portfolios = PortfoliosRepository(connection)
-        self.risk = RiskRepository(connection)
 
 
 class Database:
@@ -151,55 +116,6 @@ class Database:
             yield
         finally:
             self._turn.release()
-
-
-def parse_location(location: str | Path) -> URL:
-    """The SQLAlchemy URL of a path or URL, with the asynchronous driver.
-
-    Raises:
-        ConfigurationError: for an unknown database or an in-memory one (each connection would see its own).
-    """
-    if isinstance(location, Path) or "://" not in location:
-        return URL.create(_DRIVERS["sqlite"], database=str(location))
-    try:
-        url = make_url(location)
-    except ArgumentError:
-        raise ConfigurationError("the database URL cannot be read", next_step="Give a path or postgresql://…") from None
-    driver = _DRIVERS.get(url.get_backend_name())
-    if driver is None:
-        raise ConfigurationError(f"no database {url.get_backend_name()!r} is supported", next_step="Use sqlite or postgresql")
-    if driver == _DRIVERS["sqlite"] and url.database in {None, "", ":memory:"}:
-        raise ConfigurationError("an in-memory database keeps nothing", next_step="Give the path of a file")
-    return url.set(drivername=driver)
-
-
-def create_engine(url: URL, *, migrating: bool = False) -> AsyncEngine:
-    """An engine with the desk's settings. A migrating one has foreign keys off: SQLite alters a table by replacing it."""
-    if url.drivername != _DRIVERS["sqlite"]:
-        return create_async_engine(url, poolclass=NullPool) if migrating else create_async_engine(url)
-    if migrating:
-        engine = create_async_engine(url, poolclass=NullPool)
-    else:
-        # Every branch of a cycle reads at once: connections that are opened for a moment and closed cost more than they read.
-        engine = create_async_engine(url, async_creator=connector(str(url.database)), pool_size=POOL_SIZE, max_overflow=0)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by itself
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        if migrating:
-            cursor.execute("PRAGMA journal_mode = WAL")  # kept in the file
-        cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged order survives a power cut
-        cursor.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
 
 
 async def _upgrade_in_turn(engine: AsyncEngine) -> None:

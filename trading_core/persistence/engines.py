@@ -1,0 +1,76 @@
+"""Engines: which driver a location means, and the settings of its connections.
+
+SQLite gives one writer at a time. A transaction that began by reading and then wants to write fails at once when another
+process wrote in between, so every transaction takes the write lock at its start (`BEGIN IMMEDIATE`).
+https://www.sqlite.org/lang_transaction.html, https://docs.sqlalchemy.org/en/21/dialects/sqlite.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from trading_core.domain.errors import ConfigurationError
+from trading_core.persistence.sqlite_driver import connector
+
+BUSY_MS = 5_000  # how long a writer waits for another process
+
+POOL_SIZE = 15  # connections to a SQLite file that are kept open; more readers wait for one
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+
+def parse_location(location: str | Path) -> URL:
+    """The SQLAlchemy URL of a path or URL, with the asynchronous driver.
+
+    Raises:
+        ConfigurationError: for an unknown database or an in-memory one (each connection would see its own).
+    """
+    if isinstance(location, Path) or "://" not in location:
+        return URL.create(_DRIVERS["sqlite"], database=str(location))
+    try:
+        url = make_url(location)
+    except ArgumentError:
+        raise ConfigurationError("the database URL cannot be read", next_step="Give a path or postgresql://…") from None
+    driver = _DRIVERS.get(url.get_backend_name())
+    if driver is None:
+        raise ConfigurationError(f"no database {url.get_backend_name()!r} is supported", next_step="Use sqlite or postgresql")
+    if driver == _DRIVERS["sqlite"] and url.database in {None, "", ":memory:"}:
+        raise ConfigurationError("an in-memory database keeps nothing", next_step="Give the path of a file")
+    return url.set(drivername=driver)
+
+
+def create_engine(url: URL, *, migrating: bool = False) -> AsyncEngine:
+    """An engine with the desk's settings. A migrating one has foreign keys off: SQLite alters a table by replacing it."""
+    if url.drivername != _DRIVERS["sqlite"]:
+        return create_async_engine(url, poolclass=NullPool) if migrating else create_async_engine(url)
+    if migrating:
+        engine = create_async_engine(url, poolclass=NullPool)
+    else:
+        # Every branch of a cycle reads at once: connections that are opened for a moment and closed cost more than they read.
+        engine = create_async_engine(
+            url, async_creator=connector(str(url.database), BUSY_MS / 1000), pool_size=POOL_SIZE, max_overflow=0
+        )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself
+        cursor = connection.cursor()
+        if migrating:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            cursor.execute("PRAGMA journal_mode = WAL")  # kept in the file
+        cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged order survives a power cut
+        cursor.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
