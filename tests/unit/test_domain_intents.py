@@ -32,6 +32,9 @@ MOVES_MONEY: dict[str, Any] = {
     "stop_price": None,
     "worst_price": D("101.01"),
     "time_in_force": TimeInForce.IOC,
+    "strategy": "trend",
+    "take_profit": D(120),
+    "expires_at": START + timedelta(hours=1),
 }
 TELLS: dict[str, Any] = {"run_id": "s", "created_at": START + timedelta(seconds=1), "reason": "other", "evidence": ("e1",)}
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trading_core.domain.errors import ConfigurationError
-from trading_core.risk.limits import Limits, LimitValue, Tighter, direction, load_limits, tightened
+from trading_core.risk.limits import Limits, Tighter, direction, is_looser, tightened, written
+from trading_core.risk.limits_book import load_limits
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "limits.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -38,7 +39,7 @@ def test_every_limit_is_described_and_knows_its_direction() -> None:
 
 
 def test_file_beats_default_and_override_beats_file(tmp_path: Path) -> None:
-    path = written(tmp_path, 'risk_per_trade = 0.01\nmax_positions = 3\napproval_above_notional = "never"\n')
+    path = file(tmp_path, 'risk_per_trade = 0.01\nmax_positions = 3\napproval_above_notional = "never"\n')
     effective = load_limits(path, {"max_positions": "2"})
     assert effective.limits.risk_per_trade == Decimal("0.01")
     assert effective.limits.max_positions == 2
@@ -66,7 +67,7 @@ def test_file_beats_default_and_override_beats_file(tmp_path: Path) -> None:
 )
 def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, said: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        load_limits(written(tmp_path, text))
+        load_limits(file(tmp_path, text))
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in said), message
@@ -104,17 +105,56 @@ def test_limits_cannot_be_changed_or_misspelt_in_code() -> None:
         ({"max_positions": 7}, {"max_positions": 9}),
         ({"cool_down_seconds": 14_401}, {"cool_down_seconds": 14_399}),
         ({"approval_above_notional": Decimal(9_999)}, {"approval_above_notional": "never"}),
+        ({"approval_lasts_seconds": 14_399}, {"approval_lasts_seconds": 14_401}),
+        ({"approval_drift": "0.009"}, {"approval_drift": "0.011"}),
         ({"price_collar": "0.04"}, {"market_order_margin": "0.04"}),
         ({"market_order_margin": "0.06"}, {"price_collar": "0.06"}),
         ({}, {"no_such_limit": 1}),
     ],
 )
-def test_an_account_may_tighten_and_never_loosen(tighter: dict[str, LimitValue], looser: dict[str, LimitValue]) -> None:
+def test_an_account_may_tighten_and_never_loosen(tighter: dict[str, object], looser: dict[str, object]) -> None:
     base = Limits()
     for key, value in tighter.items():
         assert str(getattr(tightened(base, tighter), key)) == str(value)
     with pytest.raises(ConfigurationError):
         tightened(base, looser)
+
+
+def test_four_eyes_can_be_demanded_and_not_waived() -> None:
+    demanding = tightened(Limits(), {"four_eyes": True})
+    assert (Limits().four_eyes, demanding.four_eyes) == (False, True)
+    with pytest.raises(ConfigurationError, match="four_eyes = false would allow more than the desk's true"):
+        tightened(demanding, {"four_eyes": False})
+
+
+@pytest.mark.parametrize(("given", "read"), [("true", True), ("false", False)])
+def test_four_eyes_is_true_or_false(given: str, read: bool) -> None:
+    assert load_limits(None, {"four_eyes": given}).limits.four_eyes is read
+    for word in ("1", "yes", "True", ""):
+        with pytest.raises(ConfigurationError, match="true or false"):
+            load_limits(None, {"four_eyes": word})
+    with pytest.raises(ValidationError, match="true or false"):
+        Limits.model_validate({"four_eyes": 1})
+
+
+def test_the_defaults_of_approvals() -> None:
+    limits = Limits()
+    assert (limits.approval_lasts_seconds, limits.approval_drift) == (14_400, Decimal("0.01"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "never"), (True, "true"), (False, "false"), (5, "5"), (Decimal("0.10"), "0.1"), (Decimal("1E+3"), "1000")],
+)
+def test_a_value_is_written_as_it_stands_in_a_file(value: object, text: str) -> None:
+    assert written(value) == text
+
+
+@given(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9))
+def test_of_two_values_at_most_one_is_looser(one: int | None, other: int | None) -> None:
+    for key in ("max_positions", "cool_down_seconds"):
+        assert not (is_looser(key, one, other) and is_looser(key, other, one))
+        assert is_looser(key, one, other) or is_looser(key, other, one) or one == other
 
 
 def test_where_nothing_needed_approval_any_threshold_is_tighter() -> None:
@@ -126,3 +166,10 @@ def test_where_nothing_needed_approval_any_threshold_is_tighter() -> None:
 @given(st.sampled_from(sorted(Limits.model_fields)))
 def test_every_limit_may_be_restated(key: str) -> None:
     assert tightened(Limits(), {key: getattr(Limits(), key)}) == Limits()
+
+
+def test_the_page_on_limits_lists_each_with_its_default_and_direction() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+    listed = [tuple(cell.strip() for cell in line.split("|")[1:5]) for line in page.splitlines() if line.startswith("| `")]
+    fields = Limits.model_fields.items()
+    assert listed == [(f"`{key}`", written(field.default), direction(key).value, field.description) for key, field in fields]

@@ -168,7 +168,7 @@ def desks(draw: st.DrawFn) -> tuple[object, object, object]:
     return intent, given, bounds
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(desks())
 def test_what_is_affordable_passes_and_one_lot_more_does_not(desk: tuple[object, object, object]) -> None:
     intent, given_inputs, bounds = desk

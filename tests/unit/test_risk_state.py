@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trading_core.domain.errors import InvalidInput
 from trading_core.risk.limits import Limits
-from trading_core.risk.state import AccountRisk, TradingState, fraction_lost
+from trading_core.risk.state import AccountRisk, TradingState, Withdrawal, fraction_lost
 
 D = Decimal
 LIMITS = Limits()
@@ -73,6 +73,25 @@ def test_a_halt_holds_until_resumed() -> None:
     halted = FRESH.halted("ada", "venue incident", NOON)
     assert halted.observe(D(1), NEXT, LIMITS).trading_state is TradingState.HALTED
     assert (halted.reason, halted.changed_by, halted.changed_at) == ("venue incident", "ada", NOON)
+
+
+def test_a_kill_switch_stays_pulled_through_another_halt_until_the_state_changes() -> None:
+    killed = FRESH.halted("ada", "incident", NOON, Withdrawal.WORKING)
+    assert FRESH.withdrawal is FRESH.halted("ada", "incident", NOON).withdrawal is Withdrawal.NONE
+    assert killed.halted("bob", "again", NEXT).withdrawal is Withdrawal.WORKING
+    assert killed.halted("bob", "all of it", NEXT, Withdrawal.ALL).withdrawal is Withdrawal.ALL
+    assert killed.observe(D(10_000), NEXT, LIMITS).withdrawal is Withdrawal.WORKING
+    assert killed.resumed("ada", "over", D(10_000), NEXT).withdrawal is Withdrawal.NONE
+
+
+def test_an_operator_lets_a_halted_account_take_risk_off_and_losses_go_on_counting() -> None:
+    lost = FRESH.on_closed_trade(D(-1), NOON).observe(D(9_500), NOON, LIMITS)
+    reduced = lost.halted("ada", "incident", NOON, Withdrawal.ALL).reduced("bob", "sell off", NEXT)
+    assert (reduced.trading_state, reduced.withdrawal) == (TradingState.REDUCING, Withdrawal.NONE)
+    assert (reduced.changed_by, reduced.reason, reduced.changed_at) == ("bob", "sell off", NEXT)
+    assert (reduced.peak_equity, reduced.consecutive_losses, reduced.last_loss_at) == (10_000, 1, NOON)
+    with pytest.raises(InvalidInput):
+        lost.reduced("bob", "sell off", NOON.replace(tzinfo=None))
 
 
 def test_losses_in_a_row_are_counted_until_a_win() -> None:

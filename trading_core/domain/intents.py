@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -44,6 +45,9 @@ class TradeIntent:
         worst_price: the order may not pay more (buy) or take less (sell); the execution agent may only do better.
         stop_price: where an entry is given up; its protective stop is placed with it.
         evidence: ids of the tool results the reason stands on.
+        strategy: the strategy it belongs to, which may have tighter limits; empty for none.
+        take_profit: where an entry's holding is sold with profit; of this and the stop, the one that comes first ends the other.
+        expires_at: when an order that still works is taken back; None for never.
     """
 
     intent_id: str
@@ -62,6 +66,9 @@ class TradeIntent:
     time_in_force: TimeInForce = TimeInForce.GTC
     reason: str = ""
     evidence: tuple[str, ...] = ()
+    strategy: str = ""
+    take_profit: Decimal | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         # A checkpoint knows no tuples and gives back a list.
@@ -84,6 +91,9 @@ class TradeIntent:
                 "stop_price": self.stop_price,
                 "worst_price": self.worst_price,
                 "time_in_force": self.time_in_force.value,
+                "strategy": self.strategy,
+                "take_profit": self.take_profit,
+                "expires_at": self.expires_at.isoformat() if self.expires_at else None,
             }
         )
 
@@ -116,7 +126,7 @@ class RiskDecision:
 
     intent_id: str
     verdict: Verdict
-    checks: tuple[Check, ...]
+    checks: Sequence[Check]
     decided_at: datetime
 
     @property

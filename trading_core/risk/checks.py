@@ -7,12 +7,12 @@ comparison that is true, whatever depends on an unknown number is denied without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from enum import StrEnum
-from typing import TypeGuard
+from typing import TypeGuard, overload
 
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check
@@ -66,6 +66,8 @@ class ReasonCode(StrEnum):
     WORST_PRICE = "worst_price"
     STOP_MISSING = "stop_missing"
     STOP_SIDE = "stop_side"
+    TAKE_PROFIT_SIDE = "take_profit_side"
+    EXPIRY = "expiry"
     FAT_FINGER = "fat_finger"
     OVERSELL = "oversell"
     # money
@@ -154,7 +156,7 @@ def usable(value: object) -> TypeGuard[Decimal]:
 
 
 def or_unknown(value: object) -> Decimal:
-    return value if usable(value) else UNKNOWN
+    return value if isinstance(value, Decimal) and TINY <= value <= HUGE else UNKNOWN
 
 
 def age(now: datetime, at: object) -> timedelta | None:
@@ -169,19 +171,67 @@ def aware(now: datetime) -> datetime:
     return now if now.tzinfo is not None else now.replace(tzinfo=UTC)
 
 
-def check(code: ReasonCode, passed: bool, found: object, limit: object, detail: str) -> Check:
-    """One check; `detail` says what went wrong and is left out when nothing did."""
-    return Check(code, passed, text(found), text(limit), "" if passed else detail)
+# One check as the gate makes it: what it is about, whether it passed, the value found, its limit, and what is wrong otherwise.
+# A bare tuple, because fifty are made for each decision and some hundreds while an order is sized.
+Finding = tuple[ReasonCode, bool, object, object, str]
+
+
+def failures(findings: Sequence[Finding]) -> list[ReasonCode]:
+    """What did not pass, in the order it was looked at."""
+    return [code for code, passed, _, _, _ in findings if not passed]
+
+
+class Checks(Sequence[Check]):
+    """The findings of one decision as text. It is written when first read: a decision must not wait for its record."""
+
+    __slots__ = ("_findings", "_written")
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self._findings = findings
+        self._written: tuple[Check, ...] | None = None
+
+    @property
+    def written(self) -> tuple[Check, ...]:
+        if self._written is None:
+            self._written = tuple(
+                Check(code, passed, text(found), text(limit), "" if passed else detail)
+                for code, passed, found, limit, detail in self._findings
+            )
+        return self._written
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.written)
+
+    @overload
+    def __getitem__(self, index: int) -> Check: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Check, ...]: ...
+    def __getitem__(self, index: int | slice) -> Check | tuple[Check, ...]:
+        return self.written[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self.written == (other.written if isinstance(other, Checks) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.written)
+
+    def __repr__(self) -> str:
+        return repr(self.written)
 
 
 def text(value: object) -> str:
     """A number as people and programs read it, whatever was put in its place."""
-    if not isinstance(value, Decimal):
-        return str(value)[:80]
-    if not value.is_finite():
-        return "unknown" if value.is_nan() else str(value)
+    if isinstance(value, str):
+        return value[:80]
     shown = str(value)
+    if not isinstance(value, Decimal):
+        return shown[:80]
     if "E" in shown:
         # Written out, a hostile exponent would be a text of a million digits.
         return plain(value) if value == 0 or -60 < value.adjusted() < 60 else shown[:40]
-    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+    if "." in shown:
+        return shown.rstrip("0").rstrip(".")
+    return "unknown" if value.is_nan() else shown

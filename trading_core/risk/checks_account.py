@@ -5,35 +5,35 @@ from __future__ import annotations
 from datetime import UTC
 from decimal import Decimal
 
-from trading_core.domain.intents import Check, TradeIntent
+from trading_core.domain.intents import TradeIntent
 from trading_core.domain.money import ONE, ZERO
-from trading_core.risk.checks import GateInputs, ReasonCode, age, check
+from trading_core.risk.checks import Finding, GateInputs, ReasonCode, age
 from trading_core.risk.checks_facts import Book, OrderFacts
 from trading_core.risk.limits import Limits
 
 
-def account_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, book: Book) -> list[Check]:
+def account_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, book: Book) -> list[Finding]:
     """What does not depend on the quantity."""
-    positions = len(book.positions | {intent.symbol})
+    positions = len(book.positions) + (intent.symbol not in book.positions)
     blocked = intent.symbol in book.unknown
     return [
-        check(ReasonCode.EQUITY_UNKNOWN, book.equity > 0, book.equity, "above 0", "a holding has no price, or nothing is left"),
-        check(ReasonCode.RESERVATION_UNKNOWN, book.reserved >= 0, book.reserved, "known", "a live buy cannot be valued"),
-        check(
+        (ReasonCode.EQUITY_UNKNOWN, book.equity > 0, book.equity, "above 0", "a holding has no price, or nothing is left"),
+        (ReasonCode.RESERVATION_UNKNOWN, book.reserved >= 0, book.reserved, "known", "a live buy cannot be valued"),
+        (
             ReasonCode.UNKNOWN_ORDER,
             not blocked,
             blocked,
             False,
             "the fate of an order in this symbol is not known: reconcile it with the venue first",
         ),
-        check(
+        (
             ReasonCode.CONCURRENT_POSITIONS,
             positions <= limits.max_positions,
             positions,
             limits.max_positions,
             "too many positions at the same time",
         ),
-        check(
+        (
             ReasonCode.OPEN_ORDERS,
             book.live < limits.max_open_orders,
             book.live + 1,
@@ -43,56 +43,57 @@ def account_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, book
     ]
 
 
-def loss_checks(inputs: GateInputs, limits: Limits, book: Book) -> list[Check]:
+def loss_checks(inputs: GateInputs, limits: Limits, book: Book) -> list[Finding]:
     """Losses are measured on equity, so that what is open counts like what is realised."""
     risk, today = inputs.risk, inputs.now.astimezone(UTC).date()
     lost_today, lost_from_peak = risk.day_start_equity - book.equity, risk.peak_equity - book.equity
     most_today, most_from_peak = limits.daily_loss * risk.day_start_equity, limits.drawdown * risk.peak_equity
     return [
-        check(
-            ReasonCode.LOSS_BASELINE, risk.day == today, risk.day, today, "the equity at the start of this UTC day is not known"
-        ),
-        check(ReasonCode.DAILY_LOSS, lost_today < most_today, lost_today, most_today, "the day's loss has reached its limit"),
-        check(
-            ReasonCode.DRAWDOWN, lost_from_peak < most_from_peak, lost_from_peak, most_from_peak, "drawdown has reached its limit"
-        ),
+        (ReasonCode.LOSS_BASELINE, risk.day == today, risk.day, today, "the equity at the start of this UTC day is not known"),
+        (ReasonCode.DAILY_LOSS, lost_today < most_today, lost_today, most_today, "the day's loss has reached its limit"),
+        (ReasonCode.DRAWDOWN, lost_from_peak < most_from_peak, lost_from_peak, most_from_peak, "drawdown has reached its limit"),
         _cool_down_check(inputs, limits),
     ]
 
 
-def _cool_down_check(inputs: GateInputs, limits: Limits) -> Check:
+def _cool_down_check(inputs: GateInputs, limits: Limits) -> Finding:
     streak = inputs.risk.consecutive_losses
     passed = streak < limits.consecutive_losses
     if not passed:
         since = age(inputs.now, inputs.risk.last_loss_at)
         passed = since is not None and since.total_seconds() >= limits.cool_down_seconds
-    return check(
-        ReasonCode.CONSECUTIVE_LOSSES, passed, streak, limits.consecutive_losses, "losses in a row: the cool-down is not over"
+    return (
+        ReasonCode.CONSECUTIVE_LOSSES,
+        passed,
+        streak,
+        limits.consecutive_losses,
+        "losses in a row: the cool-down is not over",
     )
 
 
-def entry_size_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, facts: OrderFacts, book: Book) -> list[Check]:
+def entry_size_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, facts: OrderFacts, book: Book) -> list[Finding]:
     """Upper bounds on an entry's quantity set by the account: they hold for every smaller one, too.
 
     The Herfindahl index is taken over weights in equity, cash being no position (A. O. Hirschman, "The Paternity of an
     Index", American Economic Review 54, 1964).
     """
-    equity, notional, values = book.equity, facts.notional, book.values
+    equity, notional, values, traded = book.equity, facts.notional, book.values, intent.symbol
     left = inputs.portfolio.cash - book.reserved - notional * (1 + facts.fee)
     reserve = limits.cash_reserve * equity
-    position = values.get(intent.symbol, ZERO) + notional
+    position = values.get(traded, ZERO) + notional
     total, squares, correlated = position, position * position, position
     correlations = inputs.correlations
     for symbol, value in values.items():
-        if symbol == intent.symbol:
+        if symbol == traded:
             continue
         total += value
         squares += value * value
-        correlated += value * _weight(correlations.get(frozenset((intent.symbol, symbol))))
+        correlation = correlations.get(frozenset((traded, symbol)))
+        correlated += value if correlation is None else value * _weight(correlation)
     # At the stop the entry has lost the way down and both fees.
     at_stop = facts.quantity * (facts.worst - facts.stop + facts.fee * (facts.worst + facts.stop))
     return [
-        check(
+        (
             ReasonCode.INSUFFICIENT_CASH,
             left >= reserve,
             left,
@@ -114,12 +115,12 @@ def entry_size_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits, f
     ]
 
 
-def _weight(correlation: Decimal | None) -> Decimal:
-    """How far another position adds to the risk of this one. Unknown is full; a negative one is not trusted to offset."""
-    if correlation is None or not -ONE <= correlation <= ONE:
+def _weight(correlation: Decimal) -> Decimal:
+    """How far another position adds to the risk of this one. Nonsense is full; a negative one is not trusted to offset."""
+    if not -ONE <= correlation <= ONE:
         return ONE
     return correlation if correlation > ZERO else ZERO
 
 
-def _within(code: ReasonCode, found: Decimal, limit: Decimal, detail: str) -> Check:
-    return check(code, found <= limit, found, limit, detail)
+def _within(code: ReasonCode, found: Decimal, limit: Decimal, detail: str) -> Finding:
+    return (code, found <= limit, found, limit, detail)

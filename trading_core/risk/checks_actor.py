@@ -4,63 +4,66 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trading_core.domain.intents import Check, TradeIntent
-from trading_core.risk.checks import GateInputs, ReasonCode, aware, check
+from trading_core.domain.intents import TradeIntent
+from trading_core.risk.checks import Finding, GateInputs, ReasonCode, aware
 from trading_core.risk.checks_facts import OrderFacts
 from trading_core.risk.limits import Limits
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
-def authority_checks(intent: TradeIntent, inputs: GateInputs) -> list[Check]:
+def authority_checks(intent: TradeIntent, inputs: GateInputs) -> list[Finding]:
     actor, account = inputs.actor, inputs.portfolio.account_id
-    action = f"propose:{intent.purpose}"
+    action = "propose:" + intent.purpose
     own = intent.account_id == account and intent.account_id in actor.accounts
     return [
-        check(
+        (
             ReasonCode.ACTOR_IDENTITY,
             intent.proposer == actor.name,
             intent.proposer,
             actor.name,
             "it was proposed as somebody else",
         ),
-        check(ReasonCode.ACTOR_PERMISSION, action in actor.permissions, action, "permitted", "this actor may not do this"),
-        check(ReasonCode.ACTOR_ACCOUNT, own, intent.account_id, account, "not this account, or the actor may not act on it"),
+        (ReasonCode.ACTOR_PERMISSION, action in actor.permissions, action, "permitted", "this actor may not do this"),
+        (ReasonCode.ACTOR_ACCOUNT, own, intent.account_id, account, "not this account, or the actor may not act on it"),
     ]
 
 
-def approval_check(inputs: GateInputs, limits: Limits, facts: OrderFacts) -> Check:
+def approval_check(inputs: GateInputs, limits: Limits, facts: OrderFacts) -> Finding:
     threshold = limits.approval_above_notional
     if threshold is None:
-        return check(ReasonCode.APPROVAL, True, facts.notional, "none", "")
+        return (ReasonCode.APPROVAL, True, facts.notional, "none", "")
     passed = inputs.has_approval or facts.notional <= threshold
-    return check(ReasonCode.APPROVAL, passed, facts.notional, threshold, "an operator has to approve it")
+    return (ReasonCode.APPROVAL, passed, facts.notional, threshold, "an operator has to approve it")
 
 
-def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> list[Check]:
+def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> list[Finding]:
     """Counts include this order. One of unknown or future time counts as just now; the intent itself does not count twice."""
     minute, own_minute, day, own_day, repeated = 1, 1, 1, 1, False
     now, window = aware(inputs.now), limits.duplicate_window_seconds
+    intent_id, symbol, actor = intent.intent_id, intent.symbol, inputs.actor.name
     minute_ago, day_ago, window_ago = now - MINUTE, now - DAY, now - timedelta(seconds=window)
     for recent in inputs.recent_orders:
-        if recent.intent_id == intent.intent_id:
+        if recent.intent_id == intent_id:
             continue
-        at = recent.at if recent.at.tzinfo is not None else now
-        own = recent.actor == inputs.actor.name
+        at = recent.at
+        if at.tzinfo is None:
+            at = now
         if at > day_ago:
+            own = recent.actor == actor
             day += 1
             own_day += own
             if at > minute_ago:
                 minute += 1
                 own_minute += own
-        if at > window_ago and recent.symbol == intent.symbol and recent.side is intent.side:
+        if at > window_ago and recent.symbol == symbol and recent.side is intent.side:
             repeated = repeated or recent.quantity == intent.quantity
     return [
         _count(ReasonCode.ACTOR_ORDERS_PER_MINUTE, own_minute, limits.orders_per_minute_per_actor),
         _count(ReasonCode.ORDERS_PER_MINUTE, minute, limits.orders_per_minute),
         _count(ReasonCode.ACTOR_ORDERS_PER_DAY, own_day, limits.orders_per_day_per_actor),
         _count(ReasonCode.ORDERS_PER_DAY, day, limits.orders_per_day),
-        check(
+        (
             ReasonCode.DUPLICATE_INTENT,
             not repeated,
             repeated,
@@ -70,5 +73,5 @@ def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> lis
     ]
 
 
-def _count(code: ReasonCode, found: int, limit: int) -> Check:
-    return check(code, found <= limit, found, limit, "too many orders in this window")
+def _count(code: ReasonCode, found: int, limit: int) -> Finding:
+    return (code, found <= limit, found, limit, "too many orders in this window")

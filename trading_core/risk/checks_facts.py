@@ -20,36 +20,31 @@ HALF = Decimal("0.5")
 STOP_TYPES = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
-class Marks:
+class Marks(dict[str, Decimal]):
     """Each symbol's mark: the mid of a ticker that can be trusted now, else unknown. Worked out when first asked for.
 
     A symbol outside the account's currency has none.
     """
 
+    __slots__ = ("_newest", "_oldest", "_suffix", "_tickers")
+
     def __init__(self, inputs: GateInputs, limits: Limits) -> None:
+        super().__init__()
+        now = aware(inputs.now)
         self._tickers = inputs.tickers
         self._suffix = f"/{inputs.portfolio.currency}"
-        self._oldest = aware(inputs.now) - timedelta(seconds=limits.max_price_age_seconds)
-        self._newest = aware(inputs.now) + timedelta(seconds=limits.max_clock_skew_seconds)
-        self._known: dict[str, Decimal] = {}
+        self._oldest = now - timedelta(seconds=limits.max_price_age_seconds)
+        self._newest = now + timedelta(seconds=limits.max_clock_skew_seconds)
 
-    def __getitem__(self, symbol: str) -> Decimal:
-        found = self._known.get(symbol)
-        if found is None:
-            found = self._known[symbol] = self._mark(symbol)
-        return found
-
-    def _mark(self, symbol: str) -> Decimal:
-        ticker = self._tickers.get(symbol)
-        if ticker is None or ticker.symbol != symbol or not symbol.endswith(self._suffix):
-            return UNKNOWN
-        bid, ask = ticker.bid, ticker.ask
-        if not (ZERO < bid <= ask < HUGE and ZERO < ticker.last < HUGE):
-            return UNKNOWN
-        at = ticker.at
-        if at.tzinfo is None or not self._oldest <= at <= self._newest:
-            return UNKNOWN
-        return (bid + ask) * HALF
+    def __missing__(self, symbol: str) -> Decimal:
+        mark, ticker = UNKNOWN, self._tickers.get(symbol)
+        if ticker is not None and ticker.symbol == symbol and symbol.endswith(self._suffix):
+            bid, ask, at = ticker.bid, ticker.ask, ticker.at
+            sound = ZERO < bid <= ask < HUGE and ZERO < ticker.last < HUGE
+            if sound and at.tzinfo is not None and self._oldest <= at <= self._newest:
+                mark = (bid + ask) * HALF
+        self[symbol] = mark
+        return mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +146,13 @@ def read_book(inputs: GateInputs, limits: Limits, marks: Marks) -> Book:
             positions.add(symbol)
     for order in inputs.open_orders:
         state, request = order.state, order.request
-        if state is not _OPEN and state in FINAL_STATES:
-            continue
+        if state is not _OPEN:
+            if state in FINAL_STATES:
+                continue
+            if state is _LOST:
+                unknown.add(request.symbol)
         live += 1
-        symbol = request.symbol
-        if state is _LOST:
-            unknown.add(symbol)
-        remaining = request.quantity - order.filled
+        symbol, remaining = request.symbol, request.quantity - order.filled
         if not remaining >= ZERO:
             remaining = UNKNOWN
         if request.side is _BUY:
@@ -165,7 +160,9 @@ def read_book(inputs: GateInputs, limits: Limits, marks: Marks) -> Book:
                 instrument = instruments.get(symbol)
                 with_fee[symbol] = ONE + (UNKNOWN if instrument is None else _fee(instrument))
                 positions.add(symbol)
-            value = remaining * _worst_buy_price(request, marks, margin)
+            limit = request.limit_price
+            worst = limit if limit is not None and ZERO < limit < HUGE else _worst_buy_price(request, marks, margin)
+            value = remaining * worst
             reserved += value * with_fee[symbol]
             values[symbol] = values.get(symbol, ZERO) + value
         elif order.purpose is not _STOP:
@@ -175,9 +172,8 @@ def read_book(inputs: GateInputs, limits: Limits, marks: Marks) -> Book:
 
 
 def _worst_buy_price(request: OrderRequest, marks: Marks, margin: Decimal) -> Decimal:
-    limit = request.limit_price
-    if limit is not None:
-        return limit if ZERO < limit < HUGE else UNKNOWN
+    if request.limit_price is not None:
+        return UNKNOWN
     reference = marks[request.symbol]
     if request.stop_price is not None and not request.stop_price <= reference:
         reference = or_unknown(request.stop_price)

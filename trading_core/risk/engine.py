@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import localcontext
 
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
-from trading_core.risk.checks import ARITHMETIC, Actor, GateInputs, ReasonCode, RecentOrder
+from trading_core.risk.checks import ARITHMETIC, Actor, Checks, GateInputs, ReasonCode, RecentOrder, failures
 from trading_core.risk.checks_account import account_checks, entry_size_checks, loss_checks
 from trading_core.risk.checks_actor import approval_check, authority_checks, tempo_checks
 from trading_core.risk.checks_facts import Marks, order_facts, read_book
@@ -27,24 +27,24 @@ def evaluate(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> RiskDec
     with localcontext(ARITHMETIC):
         marks = Marks(inputs, limits)
         facts, book = order_facts(intent, inputs, limits, marks), read_book(inputs, limits, marks)
-        checks = [
+        findings = [
             *state_checks(intent, inputs),
             *authority_checks(intent, inputs),
             *knowledge_checks(intent, inputs, limits, facts),
             *floor_checks(facts),
-            *shape_checks(intent, facts, limits),
+            *shape_checks(intent, inputs, limits, facts),
             *size_checks(intent, inputs, limits, facts, book),
         ]
         if not intent.reduces:
-            checks += account_checks(intent, inputs, limits, book)
-            checks += entry_size_checks(intent, inputs, limits, facts, book)
-            checks += loss_checks(inputs, limits, book)
-        checks += tempo_checks(intent, inputs, limits)
-        checks.append(approval_check(inputs, limits, facts))
-    failed = {check.code for check in checks if not check.passed}
+            findings += account_checks(intent, inputs, limits, book)
+            findings += entry_size_checks(intent, inputs, limits, facts, book)
+            findings += loss_checks(inputs, limits, book)
+        findings += tempo_checks(intent, inputs, limits)
+        findings.append(approval_check(inputs, limits, facts))
+    failed = failures(findings)
     verdict = Verdict.DENIED
     if not failed:
         verdict = Verdict.APPROVED
-    elif failed == {ReasonCode.APPROVAL}:
+    elif failed == [ReasonCode.APPROVAL]:
         verdict = Verdict.NEEDS_APPROVAL
-    return RiskDecision(intent.intent_id, verdict, tuple(checks), inputs.now)
+    return RiskDecision(intent.intent_id, verdict, Checks(findings), inputs.now)

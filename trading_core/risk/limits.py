@@ -1,4 +1,4 @@
-"""The desk's risk limits: what they are, where each value came from, and how one account may be held tighter.
+"""The desk's risk limits: what they are, which way each is tightened, and that it can only be tightened.
 
 Fractions are of 1 (`0.02` is 2 %), amounts are in the account's quote currency, times are whole seconds.
 """
@@ -6,19 +6,20 @@ Fractions are of 1 (`0.02` is 2 %), amounts are in the account's quote currency,
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from trading_core.domain.errors import ConfigurationError
+from trading_core.domain.money import plain
 
-LimitValue = str | int | Decimal | None
+LimitValue = Decimal | int | bool | None
+
+
+NOT_STARTED = "Trading was not started"
 
 
 class Tighter(Enum):
@@ -46,6 +47,15 @@ class Limits(BaseModel):
     max_order_notional: _Amount = Field(Decimal(25_000), description="Largest entry, at the worst price it may pay (quote)")
     approval_above_notional: Annotated[Decimal | None, Field(ge=0), Tighter.LOWER] = Field(
         Decimal(10_000), description='Orders above this need an operator\'s approval (quote); "never" for none'
+    )
+    approval_lasts_seconds: Annotated[int, Field(ge=1, le=604_800), Tighter.LOWER] = Field(
+        14_400, description="How long an operator has to answer, and how long an unused yes holds"
+    )
+    approval_drift: _Cap = Field(
+        Decimal("0.01"), description="Price move since it was asked that ends an approval, both ways (fraction)"
+    )
+    four_eyes: Annotated[bool, Tighter.HIGHER] = Field(
+        False, description="Whether an approval must come from somebody other than the proposer"
     )
     price_collar: _Cap = Field(
         Decimal("0.05"), description="How far a limit or worst price may lie from the reference price, both ways (fraction)"
@@ -105,10 +115,13 @@ class Limits(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _exact(cls, value: object) -> object:
-        # Pydantic would take true for 1 and round a float without a word.
-        if isinstance(value, bool | float):
-            raise ValueError(f"{value!r} is not an exact number")  # noqa: TRY004  (Pydantic reports ValueError, not TypeError)
+    def _exact(cls, value: object, info: ValidationInfo) -> object:
+        # Pydantic would take true for 1, 1 for true, and round a float without a word.
+        if info.field_name and cls.model_fields[info.field_name].annotation is bool:
+            if not isinstance(value, bool) and value not in ("true", "false"):
+                raise ValueError("it should be true or false")
+        elif isinstance(value, bool | float):
+            raise ValueError(f"{value!r} is not an exact number")
         return value
 
     @field_validator("approval_above_notional", mode="before")
@@ -126,49 +139,22 @@ class Limits(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveLimits:
-    """The limits in force and, for each field, where its value came from: `default`, the file's name, or `override`."""
-
-    limits: Limits
-    sources: Mapping[str, str]
-
-
-def load_limits(path: Path | None, overrides: Mapping[str, str] | None = None) -> EffectiveLimits:
-    """Defaults, then the TOML file at `path`, then `overrides`.
-
-    Raises:
-        ConfigurationError: the file cannot be read, a key is not known, or a value breaks its bounds; one line each.
-    """
-    sources = dict.fromkeys(Limits.model_fields, "default")
-    values: dict[str, object] = {}
-    layers: list[tuple[str, Mapping[str, object]]] = []
-    if path is not None:
-        layers.append((path.name, _read(path)))
-    layers.append(("override", overrides or {}))
-    for source, layer in layers:
-        for key, value in layer.items():
-            _known(key, source)
-            values[key], sources[key] = value, source
-    return EffectiveLimits(_validated(values, sources), sources)
-
-
-def tightened(base: Limits, override: Mapping[str, LimitValue]) -> Limits:
-    """`base` with an account's or a strategy's own limits, which may only allow less.
+def tightened(base: Limits, override: Mapping[str, object], *, source: str = "override") -> Limits:
+    """`base` with an account's or a strategy's own limits, which may only allow less. `source` names them in errors.
 
     Raises:
         ConfigurationError: a key is not known, a value breaks its bounds, or a value would allow more than `base` does.
     """
     for key in override:
-        _known(key, "override")
-    changed = _validated({**base.model_dump(), **override}, dict.fromkeys(Limits.model_fields, "override"))
+        require_known(key, source)
+    changed = validated({**base.model_dump(), **override}, dict.fromkeys(Limits.model_fields, source))
     for key in override:
         before, after = getattr(base, key), getattr(changed, key)
-        if _loosens(key, before, after):
+        if is_looser(key, after, before):
             raise ConfigurationError(
-                f"override: {key} = {after} would allow more than the desk's {before}",
-                not_done="No limit was changed",
-                next_step=f"Give a value that is {direction(key).value} or equal",
+                f"{source}: {key} = {written(after)} would allow more than the desk's {written(before)}",
+                not_done=NOT_STARTED,
+                next_step=f"Give a value that is {direction(key).value} or equal, or leave it out",
             )
     return changed
 
@@ -178,37 +164,32 @@ def direction(key: str) -> Tighter:
     return next(mark for mark in Limits.model_fields[key].metadata if isinstance(mark, Tighter))
 
 
-def _loosens(key: str, before: Decimal | int | None, after: Decimal | int | None) -> bool:
-    if before is None:  # without a bound: anything is tighter
+def is_looser(key: str, value: LimitValue, than: LimitValue) -> bool:
+    """Whether `value` of the limit `key` would allow more. None is no bound at all, which nothing exceeds."""
+    if than is None:
         return False
-    if after is None:
+    if value is None:
         return True
-    return after > before if direction(key) is Tighter.LOWER else after < before
+    return value > than if direction(key) is Tighter.LOWER else value < than
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
-        raise ConfigurationError(
-            f"limits file {path} cannot be read: {error.strerror}", not_done="Trading was not started", next_step="Check the path"
-        ) from None
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
-        raise ConfigurationError(
-            f"limits file {path} is not valid TOML: {error}", not_done="Trading was not started", next_step="Mend the file"
-        ) from None
+def written(value: LimitValue) -> str:
+    """A limit's value as it stands in a file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "never" if value is None else plain(Decimal(value))
 
 
-def _known(key: str, source: str) -> None:
+def require_known(key: str, source: str) -> None:
+    """Raises ConfigurationError, with the limit that may have been meant, unless `key` is one."""
     if key in Limits.model_fields:
         return
     closest = difflib.get_close_matches(key, Limits.model_fields, n=1, cutoff=0)[0]
-    raise ConfigurationError(
-        f"{source}: {key!r} is not a limit", not_done="Trading was not started", next_step=f"Did you mean {closest!r}?"
-    )
+    raise ConfigurationError(f"{source}: {key!r} is not a limit", not_done=NOT_STARTED, next_step=f"Did you mean {closest!r}?")
 
 
-def _validated(values: Mapping[str, object], sources: Mapping[str, str]) -> Limits:
+def validated(values: Mapping[str, object], sources: Mapping[str, str]) -> Limits:
+    """The limits, or a ConfigurationError that names the first bad value and where it stands."""
     try:
         return Limits.model_validate(values)
     except ValidationError as error:
@@ -221,4 +202,4 @@ def _validated(values: Mapping[str, object], sources: Mapping[str, str]) -> Limi
             source = sources[key]
         else:
             source = "limits"
-        raise ConfigurationError(f"{source}: {message}", not_done="Trading was not started", next_step="Mend the value") from None
+        raise ConfigurationError(f"{source}: {message}", not_done=NOT_STARTED, next_step="Mend the value") from None

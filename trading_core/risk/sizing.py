@@ -11,7 +11,7 @@ from decimal import Decimal, localcontext
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.intents import TradeIntent
 from trading_core.domain.money import ONE, ZERO, decimal, plain, positive
-from trading_core.risk.checks import ARITHMETIC, GateInputs, ReasonCode, usable
+from trading_core.risk.checks import ARITHMETIC, GateInputs, ReasonCode, failures, usable
 from trading_core.risk.checks_account import entry_size_checks
 from trading_core.risk.checks_facts import Book, Marks, OrderFacts, order_facts, read_book
 from trading_core.risk.checks_order import floor_checks, size_checks
@@ -130,7 +130,7 @@ def affordable(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> Decim
             return ZERO
         lots = _most_lots(intent, inputs, limits, facts, book, int(facts.quantity // instrument.lot_size))
         sized = replace(facts, quantity=lots * instrument.lot_size)
-        return sized.quantity if all(check.passed for check in floor_checks(sized)) else ZERO
+        return ZERO if failures(floor_checks(sized)) else sized.quantity
 
 
 def _most_lots(intent: TradeIntent, inputs: GateInputs, limits: Limits, facts: OrderFacts, book: Book, wanted: int) -> int:
@@ -141,7 +141,7 @@ def _most_lots(intent: TradeIntent, inputs: GateInputs, limits: Limits, facts: O
         checks = size_checks(intent, inputs, limits, sized, book)
         if not intent.reduces:
             checks += entry_size_checks(intent, inputs, limits, sized, book)
-        return all(check.passed for check in checks)
+        return not failures(checks)
 
     if fits(wanted):
         return wanted
