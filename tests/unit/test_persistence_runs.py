@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from trading_core.domain.errors import InvalidInput, LedgerError, RunError
+from trading_core.domain.money import plain
 from trading_core.domain.portfolio import Portfolio
 from trading_core.persistence.records import (
     AnswerRecord,
@@ -50,10 +50,9 @@ DECISION = DecisionRecord(
 EVIDENCE = EvidenceRecord("r1", "e1", "signal", "BTC/USDT", "bars", {"n": 3}, [{"close": "0.10"}], AT)
 
 
-@pytest.fixture(params=["sqlite"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    assert request.param == "sqlite"
-    async with await Database.open(tmp_path / "desk.db") as database:
+@pytest.fixture
+async def database(location: str) -> AsyncIterator[Database]:
+    async with await Database.open(location) as database:
         async with database.transaction() as uow:
             await uow.portfolios.open_account(Portfolio.opened("paper", "USDT", Decimal(1000)), "paper", AT)
             await uow.sessions.add(SessionRecord("s1", {"symbols": ["BTC/USDT"], "seed": 7}, AT))
@@ -92,7 +91,7 @@ async def test_a_run_id_is_bound_to_its_payload(database: Database, change: dict
 
 
 async def test_a_run_needs_its_account(database: Database) -> None:
-    with pytest.raises(LedgerError, match="FOREIGN KEY"):
+    with pytest.raises(LedgerError, match=r"(?i)foreign key"):
         async with database.transaction() as uow:
             await uow.runs.start(replace(RUN, account_id="nobody"))
 
@@ -202,3 +201,53 @@ async def test_an_error_leaves_nothing_of_its_transaction(database: Database) ->
     async with database.reading() as uow:
         assert await uow.runs.recent(10) == ()
         assert await uow.decisions.of_run("r1") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "\0", "\ud800 lone", "\x10", "\x100000", "\x1b[31m", "😀 – ü", "'; DROP TABLE runs; --", "\\u0000"]
+)
+async def test_whatever_a_venue_or_a_model_says_is_kept_as_it_was_said(database: Database, text: str) -> None:
+    said = replace(DECISION, reason=text, subject=text, problems=(text,), answer={text: [text]}, input_hash=text)
+    async with database.transaction() as uow:
+        await uow.runs.start(replace(RUN, id=text))
+        await uow.runs.set_state(text, RunState.FAILED, at=AT, error=text)
+        await uow.decisions.put(replace(said, run_id=text))
+        await uow.evidence.put_many([replace(EVIDENCE, run_id=text, id=text, arguments={"q": text}, result=text)])
+    async with database.reading() as uow:
+        run = await uow.runs.get(text)
+        assert run is not None
+        assert (run.id, run.error) == (text, text)
+        assert await uow.decisions.of_input(text) == (replace(said, run_id=text),)
+        (evidence,) = await uow.evidence.of_run(text)
+        assert (evidence.id, evidence.arguments, evidence.result) == (text, {"q": text}, text)
+
+
+@pytest.mark.parametrize(
+    "amount", ["0.1", "1E-18", "-0.000000000000000001", "123456789012345678901234567890.123456789012345678", "1E+30", "100000"]
+)
+async def test_amounts_come_back_to_the_last_digit_in_one_form(database: Database, amount: str) -> None:
+    opened = Portfolio.opened("exact", "USDT", Decimal(amount))
+    async with database.transaction() as uow:
+        await uow.portfolios.open_account(opened, "paper", AT)
+        found = await uow.portfolios.load("exact")
+    assert found == opened
+    assert str(found.deposited) == str(Decimal(plain(Decimal(amount))))
+
+
+async def test_instants_come_back_to_the_microsecond_in_utc(database: Database) -> None:
+    written = AT.replace(microsecond=999_999).astimezone(timezone(timedelta(hours=-11, minutes=-30)))
+    async with database.transaction() as uow:
+        await uow.runs.start(replace(RUN, as_of=written))
+        found = await uow.runs.get("r1")
+    assert found is not None
+    assert found.as_of == written
+    assert found.as_of.tzinfo is UTC
+
+
+async def test_ties_are_ordered_by_code_point(database: Database) -> None:
+    names = ["BTC/USDT", "btc/usdt", "B-T", "BT", "ÄTC", "_x", "1INCH/USDT"]
+    async with database.transaction() as uow:
+        await uow.runs.start(RUN)
+        await uow.decisions.put_many([replace(DECISION, subject=name) for name in names])
+        found = await uow.decisions.of_run("r1")
+    assert [decision.subject for decision in found] == sorted(names)

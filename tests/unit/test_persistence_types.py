@@ -15,16 +15,20 @@ from sqlalchemy.types import TypeDecorator
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.orders import Side
 from trading_core.persistence.tables import metadata
-from trading_core.persistence.types import Exact, JsonText, OneOf, Texts, UtcTime
+from trading_core.persistence.types import Exact, JsonText, OneOf, Text, Texts, UtcTime
 
 SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False)
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 instants = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1), timezones=offsets)  # noqa: DTZ001
+# Whatever Python takes for text: with NUL, lone surrogates, and what looks like our own escapes.
+any_text = st.text(st.characters(exclude_categories=[]) | st.sampled_from("\0\x10\ud800\udfff01d")) | st.from_regex(
+    "\x10[0-9a-f]{3,5}"
+)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | any_text,
+    lambda inner: st.lists(inner) | st.dictionaries(any_text, inner),
     max_leaves=8,
 )
 
@@ -83,7 +87,38 @@ def test_what_json_cannot_keep_is_refused(value: object) -> None:
         stored(JsonText(), value)
 
 
-@given(st.lists(st.text()).map(tuple))
+@given(any_text)
+def test_any_text_comes_back_and_is_stored_as_every_database_can(value: str) -> None:
+    for kind in (Text(), JsonText()):
+        assert through(kind, value) == value
+        written = str(stored(kind, value))
+        assert "\0" not in written
+        assert written.encode().decode() == written
+
+
+@given(any_text, any_text)
+def test_different_texts_are_stored_differently(one: str, other: str) -> None:
+    assert (stored(Text(), one) == stored(Text(), other)) == (one == other)
+
+
+def test_text_written_before_there_were_escapes_comes_back_as_it_was() -> None:
+    for value in ("plain", "a \x1b[31mred\x1b[0m", "\x10", "\x10zz"):
+        assert Text().process_result_value(value, SQLITE) == value
+
+
+@pytest.mark.parametrize("text", ["1E+131072", "-1E+999999", "1E-16384", "1E-999999999", "1." + "0" * 16383 + "1"])
+def test_numbers_that_postgresql_cannot_keep_are_refused_on_both(text: str) -> None:
+    for dialect in (SQLITE, POSTGRESQL):
+        with pytest.raises(InvalidInput, match="too many digits"):
+            Exact().process_bind_param(Decimal(text), dialect)
+
+
+@pytest.mark.parametrize("text", ["1E+131071", "1E-16383", "0E+999999", "0E-999999"])
+def test_the_largest_and_smallest_numbers_are_kept(text: str) -> None:
+    assert through(Exact(), Decimal(text)) == Decimal(text)
+
+
+@given(st.lists(any_text).map(tuple))
 def test_texts_come_back_as_a_tuple(value: tuple[str, ...]) -> None:
     assert through(Texts(), value) == value
 
@@ -98,7 +133,7 @@ def test_only_members_of_the_enum_are_written_and_read() -> None:
         kind.process_result_value("hold", SQLITE)
 
 
-@pytest.mark.parametrize("kind", [Exact(), UtcTime(), JsonText(), Texts(), OneOf(Side)])
+@pytest.mark.parametrize("kind", [Exact(), UtcTime(), Text(), JsonText(), Texts(), OneOf(Side)])
 def test_null_stays_null(kind: TypeDecorator[object]) -> None:
     assert through(kind, None) is None
 
@@ -109,6 +144,9 @@ def test_each_database_gets_its_own_exact_types() -> None:
     on_postgresql = str(CreateTable(fills).compile(dialect=POSTGRESQL))
     assert "quantity TEXT NOT NULL" in on_sqlite
     assert "sequence INTEGER NOT NULL" in on_sqlite
+    assert "symbol TEXT NOT NULL" in on_sqlite
+    assert 'symbol TEXT COLLATE "C" NOT NULL' in on_postgresql
+    assert 'side TEXT COLLATE "C" NOT NULL' in on_postgresql
     assert "quantity NUMERIC NOT NULL" in on_postgresql
     assert "at TIMESTAMP WITH TIME ZONE NOT NULL" in on_postgresql
     assert "sequence BIGSERIAL NOT NULL" in on_postgresql

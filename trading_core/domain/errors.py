@@ -5,7 +5,9 @@
     ├── InvalidInput                a value from outside that breaks a rule
     │   ├── UnknownSymbol
     │   └── InvalidOrder            breaks a venue filter before it is sent
+    ├── NotAuthenticated            who is asking is not established; never says why
     ├── NotPermitted                the actor may not do this
+    ├── UserError                   unknown, or a name that is taken
     ├── MarketDataError
     │   ├── BadMarketFile           a history file, refused with the line
     │   └── MarketDataUnavailable   no price, no bars, feed out of reach
@@ -18,6 +20,9 @@
     │   ├── IntentConflict          same intent id, other payload
     │   └── FillConflict            same trade id, other fill
     ├── StoreUnavailable            the database is locked, full or gone
+    ├── SecretError
+    │   ├── SecretUnavailable       a secret store that failed: unknown, which is not absent
+    │   └── SecretUnreadable        kept encrypted, and not to be opened with the keys there are
     ├── ApprovalError               expired, drifted, already decided
     ├── RunError                    not found, not resumable
     └── ModelError
@@ -64,8 +69,16 @@ class InvalidOrder(InvalidInput):
     """An order that breaks a venue filter before it is sent."""
 
 
+class NotAuthenticated(AlgoTrendyError):
+    """Who is asking is not established. Every cause has the same words, so that they help nobody to guess."""
+
+
 class NotPermitted(AlgoTrendyError):
     """The actor may not do this."""
+
+
+class UserError(AlgoTrendyError):
+    """A user or a key that does not exist, or a name that is taken."""
 
 
 class MarketDataError(AlgoTrendyError):
@@ -129,6 +142,18 @@ class FillConflict(LedgerError):
 
 class StoreUnavailable(AlgoTrendyError):
     """The database could not be read or written. The transaction was rolled back."""
+
+
+class SecretError(AlgoTrendyError):
+    """A secret that cannot be had. Never says anything of its content."""
+
+
+class SecretUnavailable(SecretError):
+    """The store of secrets failed or refused. Whether it holds the secret is not known."""
+
+
+class SecretUnreadable(SecretError):
+    """What is kept encrypted cannot be opened: another key, or somebody changed it."""
 
 
 class ApprovalError(AlgoTrendyError):

@@ -193,6 +193,7 @@ class Order:
     arrival_price: Decimal | None = None  # mid price when the order was decided: slippage is measured from it
     reason: str = ""  # why it was refused or cancelled, in the venue's or the desk's words
     updated_at: datetime | None = None
+    expires_at: datetime | None = None  # when the desk takes it back if it still works
 
     @property
     def client_order_id(self) -> str:

@@ -13,14 +13,13 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     UniqueConstraint,
 )
 
 from trading_core.domain.intents import ApprovalState, Verdict
 from trading_core.domain.orders import OrderEvent, OrderState, OrderType, Purpose, Side, TimeInForce
 from trading_core.persistence.records import Outcome, RunKind, RunState
-from trading_core.persistence.types import Exact, JsonText, OneOf, Texts, UtcTime
+from trading_core.persistence.types import Exact, JsonText, OneOf, Text, Texts, UtcTime
 
 # Constraints are named, so that a migration can drop them on every database.
 metadata = MetaData(
@@ -35,6 +34,7 @@ metadata = MetaData(
 # SQLite numbers rows on its own only under the exact type INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
+# `version` counts the transactions that wrote to the account or to what counts against it.
 accounts = Table(
     "accounts",
     metadata,
@@ -43,6 +43,7 @@ accounts = Table(
     Column("currency", Text, nullable=False),
     Column("deposit", Exact, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="0"),
 )
 
 sessions = Table(
@@ -61,7 +62,8 @@ snapshots = Table(
     Column("content", JsonText, nullable=False),
 )
 
-# `sequence` keeps the order in which runs were started: simulated clocks repeat and cannot tell it.
+# `sequence` keeps the order in which runs were started: simulated clocks repeat and cannot tell it. `number` counts those of a
+# session, from 0.
 runs = Table(
     "runs",
     metadata,
@@ -76,8 +78,10 @@ runs = Table(
     Column("started_at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
     Column("error", Text, nullable=False),
+    Column("number", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("id"),
     Index(None, "account_id", "state"),
+    Index(None, "account_id", "sequence"),
     Index(None, "session_id", "state"),
     Index(None, "session_id", "sequence"),
 )
@@ -152,6 +156,9 @@ intents = Table(
     Column("time_in_force", OneOf(TimeInForce), nullable=False),
     Column("reason", Text, nullable=False),
     Column("evidence", Texts, nullable=False),
+    Column("strategy", Text, nullable=False, server_default=""),
+    Column("take_profit", Exact),
+    Column("expires_at", UtcTime),
     Column("content_hash", Text, nullable=False),
 )
 
@@ -204,6 +211,7 @@ orders = Table(
     Column("arrival_price", Exact),
     Column("reason", Text, nullable=False),
     Column("updated_at", UtcTime),
+    Column("expires_at", UtcTime),
     Index(None, "account_id", "state"),
     Index(None, "account_id", "created_at"),
     Index(None, "account_id", "symbol", "created_at"),

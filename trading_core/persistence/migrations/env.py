@@ -8,20 +8,20 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
-from trading_core.persistence.tables import metadata
-from trading_core.persistence.types import Exact, JsonText, OneOf, UtcTime
+from trading_core.persistence import audit_tables, identity_tables  # noqa: F401  # their tables join the metadata
+from trading_core.persistence.schema import metadata
+from trading_core.persistence.types import Exact, JsonText, OneOf, Text, UtcTime
 
 
 def render(kind: str, item: object, autogen: AutogenContext) -> str | Literal[False]:
     """How a new migration spells our column types: by storage, so that an old step does not change with the code."""
     if kind != "type":
         return False
-    if isinstance(item, JsonText | OneOf):
-        return "sa.Text()"
-    if isinstance(item, Exact | UtcTime):
-        autogen.imports.add("from trading_core.persistence.types import Exact, UtcTime")
-        return f"{type(item).__name__}()"
-    return False
+    if not isinstance(item, Exact | JsonText | OneOf | Text | UtcTime):
+        return False
+    name = "Text" if isinstance(item, JsonText | OneOf) else type(item).__name__
+    autogen.imports.add(f"from trading_core.persistence.types import {name}")
+    return f"{name}()"
 
 
 def run(connection: Connection) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
+from trading_core.persistence.repositories.claims import Claims
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -22,8 +24,9 @@ _Insert = sqlite.Insert | postgresql.Insert
 class Repository:
     """Queries over one kind of record."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, claims: Claims | None = None) -> None:
         self._connection = connection
+        self._claims = claims or Claims(connection)
 
     def _insert(self, table: Table) -> _Insert:
         """An INSERT that knows ON CONFLICT, which the two databases spell alike and standard SQL does not have."""
@@ -71,7 +74,12 @@ def _replace(table: Table, dialect: str) -> Executable:
 
 def columns(record: DataclassInstance) -> dict[str, Any]:
     """A record's fields by name, nested ones left as they are."""
-    return {item.name: getattr(record, item.name) for item in fields(record)}
+    return {name: getattr(record, name) for name in _names(type(record))}
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
 
 
 def without(row: RowMapping, *names: str) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from trading_core.persistence.records import DecisionRecord, EvidenceRecord
 from trading_core.persistence.repositories.base import Repository, columns
 from trading_core.persistence.tables import decisions, evidence, runs
 
+# Of a subject that is new, or that nobody decides on any more, the whole history would be searched.
+LOOKS_BACK = 500
+
 
 class DecisionsRepository(Repository):
     async def put(self, record: DecisionRecord) -> None:
@@ -34,12 +37,19 @@ class DecisionsRepository(Repository):
         return tuple(DecisionRecord(**row) for row in rows)
 
     async def recent(self, account_id: str, agent: str, subject: str, limit: int) -> tuple[DecisionRecord, ...]:
-        """One agent's last decisions on a subject, newest run first."""
+        """One agent's last decisions on a subject in the account's last `LOOKS_BACK` runs, newest run first."""
+        lately = (
+            select(runs.c.id, runs.c.sequence)
+            .where(runs.c.account_id == account_id)
+            .order_by(runs.c.sequence.desc())
+            .limit(LOOKS_BACK)
+            .subquery()
+        )
         query = (
             select(decisions)
-            .join(runs, runs.c.id == decisions.c.run_id)
-            .where(runs.c.account_id == account_id, decisions.c.agent == agent, decisions.c.subject == subject)
-            .order_by(runs.c.sequence.desc())
+            .join(lately, lately.c.id == decisions.c.run_id)
+            .where(decisions.c.agent == agent, decisions.c.subject == subject)
+            .order_by(lately.c.sequence.desc())
             .limit(limit)
         )
         return tuple(DecisionRecord(**row) for row in await self._all(query))

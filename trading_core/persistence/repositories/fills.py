@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, func, select
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select
 
 from trading_core.domain.errors import FillConflict
 from trading_core.domain.money import Money
 from trading_core.domain.orders import Fill
 from trading_core.persistence.repositories.base import Repository, columns
 from trading_core.persistence.tables import fills, orders
+
+_OF_ORDER = select(fills).where(fills.c.client_order_id == bindparam("client_order_id")).order_by(fills.c.sequence)
 
 
 class FillsRepository(Repository):
@@ -20,6 +22,7 @@ class FillsRepository(Repository):
         Raises:
             FillConflict: the trade id is booked with another content.
         """
+        await self._claims.take(account_id)
         row = columns(fill) | {"account_id": account_id, "fee": fill.fee.amount, "fee_asset": fill.fee.asset}
         if await self._add(fills, row, fills.c.account_id, fills.c.trade_id):
             return True
@@ -34,7 +37,7 @@ class FillsRepository(Repository):
         return False
 
     async def of_order(self, client_order_id: str) -> tuple[Fill, ...]:
-        return await self._where(fills.c.client_order_id == client_order_id)
+        return tuple(_fill(row) for row in await self._all(_OF_ORDER, client_order_id=client_order_id))
 
     async def of_account(self, account_id: str) -> tuple[Fill, ...]:
         """All fills in the order they were booked: folding them again gives the very same portfolio."""
@@ -50,10 +53,6 @@ class FillsRepository(Repository):
         row = await self._one(select(func.max(fills.c.at).label("at")).where(fills.c.account_id == account_id))
         at: datetime | None = row["at"] if row is not None else None
         return at
-
-    async def since(self, account_id: str, at: datetime) -> tuple[Fill, ...]:
-        """Fills dated at or after `at`, in the order they were booked."""
-        return await self._where(fills.c.account_id == account_id, fills.c.at >= at)
 
     async def _where(self, *conditions: ColumnElement[bool]) -> tuple[Fill, ...]:
         query = select(fills).where(*conditions).order_by(fills.c.sequence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import RowMapping, bindparam, func, select
 
 from trading_core.domain.errors import IntentConflict
@@ -32,7 +34,32 @@ _WAITING = (
     )
     .order_by(intents.c.created_at, intents.c.intent_id)
 )
+_SAID = select(func.coalesce(func.max(risk_decisions.c.sequence), 0) + 1)
+_DECIDED = risk_decisions.insert().values(
+    sequence=_SAID.where(risk_decisions.c.intent_id == bindparam("of_intent")).scalar_subquery(),
+    **{name: bindparam(name) for name in ("intent_id", "verdict", "checks", "decided_at")},
+)
 _INTENT = select(intents).where(intents.c.intent_id == bindparam("intent_id"))
+_DECISIONS = (
+    select(risk_decisions).where(risk_decisions.c.intent_id == bindparam("intent_id")).order_by(risk_decisions.c.sequence)
+)
+_COUNT = select(func.count()).where(
+    intents.c.run_id == bindparam("run_id"),
+    intents.c.symbol == bindparam("symbol"),
+    intents.c.proposer == bindparam("proposer"),
+)
+_LAST_ENTRY = (
+    select(intents, orders.c.created_at.label("ordered_at"))
+    .join(orders, orders.c.intent_id == intents.c.intent_id)
+    .where(
+        orders.c.account_id == bindparam("account_id"),
+        orders.c.symbol == bindparam("symbol"),
+        orders.c.side == Side.BUY,
+        orders.c.filled != ZERO,
+    )
+    .order_by(orders.c.created_at.desc(), orders.c.client_order_id)
+    .limit(1)
+)
 
 
 class IntentsRepository(Repository):
@@ -42,6 +69,7 @@ class IntentsRepository(Repository):
         Raises:
             IntentConflict: the id is on record with another content.
         """
+        await self._claims.take(intent.account_id)
         content_hash = intent.content_hash
         if await self._add(intents, columns(intent) | {"content_hash": content_hash}, intents.c.intent_id):
             return True
@@ -64,22 +92,17 @@ class IntentsRepository(Repository):
         return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
 
     async def add_decision(self, decision: RiskDecision) -> None:
-        """Append what the gate said; the intent must be on record."""
-        said = select(func.coalesce(func.max(risk_decisions.c.sequence), 0) + 1)
-        await self._connection.execute(
-            risk_decisions.insert().values(
-                intent_id=decision.intent_id,
-                sequence=said.where(risk_decisions.c.intent_id == decision.intent_id).scalar_subquery(),
-                verdict=decision.verdict,
-                checks=[columns(check) for check in decision.checks],
-                decided_at=decision.decided_at,
-            )
-        )
+        """Append what the gate said; the intent must be on record and its account claimed."""
+        checks = [
+            {"code": one.code, "passed": one.passed, "found": one.found, "limit": one.limit, "detail": one.detail}
+            for one in decision.checks
+        ]
+        row = columns(decision) | {"of_intent": decision.intent_id, "checks": checks}
+        await self._write(_DECIDED, row)
 
     async def decisions_of(self, intent_id: str) -> tuple[RiskDecision, ...]:
         """Every answer of the gate to one intent, oldest first."""
-        query = select(risk_decisions).where(risk_decisions.c.intent_id == intent_id).order_by(risk_decisions.c.sequence)
-        return tuple(_decision(row) for row in await self._all(query))
+        return tuple(_decision(row) for row in await self._all(_DECISIONS, intent_id=intent_id))
 
     async def decisions_of_run(self, run_id: str) -> tuple[RiskDecision, ...]:
         """The gate's answers to every intent of a run, oldest first within an intent."""
@@ -95,24 +118,17 @@ class IntentsRepository(Repository):
         rows = await self._all(_WAITING, account_id=account_id)
         return tuple(TradeIntent(**without(row, "content_hash")) for row in rows)
 
-    async def last_entry(self, account_id: str, symbol: str) -> TradeIntent | None:
-        """The newest buy of a symbol that was filled at least in part: its stop is what protects the holding."""
-        query = (
-            select(intents)
-            .join(orders, orders.c.intent_id == intents.c.intent_id)
-            .where(
-                orders.c.account_id == account_id, orders.c.symbol == symbol, orders.c.side == Side.BUY, orders.c.filled != ZERO
-            )
-            .order_by(orders.c.created_at.desc(), orders.c.client_order_id)
-            .limit(1)
-        )
-        row = await self._one(query)
-        return None if row is None else TradeIntent(**without(row, "content_hash"))
+    async def last_entry(self, account_id: str, symbol: str) -> tuple[TradeIntent, datetime] | None:
+        """The newest buy of a symbol that was filled at least in part, and when its order was written: its stop is what protects
+        the holding.
+        """
+        row = await self._one(_LAST_ENTRY, account_id=account_id, symbol=symbol)
+        return None if row is None else (TradeIntent(**without(row, "content_hash", "ordered_at")), row["ordered_at"])
 
     async def count(self, run_id: str, symbol: str, proposer: str) -> int:
         """How many intents of a run one proposer has made for a symbol."""
-        query = select(func.count()).where(intents.c.run_id == run_id, intents.c.symbol == symbol, intents.c.proposer == proposer)
-        return int((await self._connection.execute(query)).scalar_one())
+        asked = {"run_id": run_id, "symbol": symbol, "proposer": proposer}
+        return int((await self._connection.execute(_COUNT, asked)).scalar_one())
 
 
 def _decision(row: RowMapping) -> RiskDecision:

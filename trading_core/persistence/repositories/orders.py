@@ -20,7 +20,23 @@ _REQUEST = ("client_order_id", "symbol", "side", "type", "quantity", "limit_pric
 _MINE = orders.c.account_id == bindparam("account_id")
 _OLDEST_FIRST = (orders.c.created_at, orders.c.client_order_id)
 _ORDER = select(orders).where(orders.c.client_order_id == bindparam("client_order_id"))
-_LIVE_ORDERS = select(orders).where(_MINE, orders.c.state.in_(_LIVE)).order_by(*_OLDEST_FIRST)
+# Sorted in Python: asked for an order, SQLite would walk all of the account's orders by the index that has it.
+_LIVE_ORDERS = select(orders).where(_MINE, orders.c.state.in_(_LIVE))
+_MOVES = ("state", "filled", "filled_notional", "venue_order_id", "reason", "updated_at")
+_MOVED = (
+    update(orders)
+    .where(
+        orders.c.client_order_id == bindparam("key"),
+        orders.c.state == bindparam("state_before", type_=orders.c.state.type),
+        orders.c.filled == bindparam("filled_before", type_=orders.c.filled.type),
+    )
+    .values({name: bindparam(name) for name in _MOVES})
+)
+_LAST_STEP = select(func.coalesce(func.max(order_events.c.sequence), 0) + 1)
+_STEP = order_events.insert().values(
+    sequence=_LAST_STEP.where(order_events.c.client_order_id == bindparam("of_order")).scalar_subquery(),
+    **{name: bindparam(name) for name in ("client_order_id", "event", "state", "at", "detail")},
+)
 _RECENT = (
     select(orders, intents.c.proposer)
     .join(intents, intents.c.intent_id == orders.c.intent_id)
@@ -36,6 +52,7 @@ class OrdersRepository(Repository):
         Raises:
             LedgerError: the client order id is on record. It may have been sent: it must not be sent again.
         """
+        await self._claims.take(order.account_id)
         if not await self._add(orders, _row(order), orders.c.client_order_id):
             raise LedgerError(
                 f"order {order.client_order_id!r} is already on record",
@@ -43,29 +60,30 @@ class OrdersRepository(Repository):
                 next_step="Ask the venue what became of it",
             )
 
-    async def update(self, order: Order, event: OrderEvent, detail: str = "") -> None:
+    async def update(self, before: Order, after: Order, event: OrderEvent, detail: str = "") -> None:
         """Write what became of an order, and the event that led there.
 
+        Args:
+            before: the order as it is on record.
+
         Raises:
-            LedgerError: the order is not on record, or `event` does not lead from the state on record to `order`'s: it moved
-                since `order` was read.
+            LedgerError: the order on record does not stand as `before`, or `event` does not lead from there to `after`.
         """
-        key = order.client_order_id
-        last = select(func.max(order_events.c.sequence)).where(order_events.c.client_order_id == key).scalar_subquery()
-        query = select(orders.c.state, orders.c.filled, last.label("last")).where(orders.c.client_order_id == key)
-        known = await self._one(query.with_for_update(of=orders))
-        if known is None:
-            raise LedgerError(f"order {key!r} is not on record", not_done="Nothing was written", next_step="Add it first")
-        if next_state(known["state"], event) is not order.state or order.filled < known["filled"]:
+        key = before.client_order_id
+        await self._claims.take(before.account_id)
+        leads = next_state(before.state, event) is after.state and after.request == before.request
+        changes = {name: getattr(after, name) for name in _MOVES}
+        known = {"key": key, "state_before": before.state, "filled_before": before.filled}
+        if not leads or after.filled < before.filled or (await self._connection.execute(_MOVED, changes | known)).rowcount != 1:
             raise LedgerError(
-                f"order {key!r} stands at {known['state'].value}, from where {event.value} does not lead to {order.state.value}"
-                f" with {order.filled} filled",
+                f"order {key!r} is not on record as {before.state.value} with {before.filled} filled, from where {event.value}"
+                f" leads to {after.state.value} with {after.filled}",
                 not_done="Nothing was written",
                 next_step="Read the order again and apply the event to what it now is",
             )
-        await self._connection.execute(update(orders).where(orders.c.client_order_id == key).values(_row(order)))
-        step = OrderEventRecord(key, (known["last"] or 0) + 1, event, order.state, order.updated_at or order.created_at, detail)
-        await self._write(order_events.insert(), columns(step))
+        at = after.updated_at or after.created_at
+        step = {"client_order_id": key, "event": event, "state": after.state, "at": at, "detail": detail}
+        await self._write(_STEP, step | {"of_order": key})
 
     async def get(self, client_order_id: str) -> Order | None:
         row = await self._one(_ORDER, client_order_id=client_order_id)
@@ -73,7 +91,8 @@ class OrdersRepository(Repository):
 
     async def live(self, account_id: str) -> tuple[Order, ...]:
         """Every order that may still trade, unknown ones included."""
-        return tuple(_order(row) for row in await self._all(_LIVE_ORDERS, account_id=account_id))
+        found = [_order(row) for row in await self._all(_LIVE_ORDERS, account_id=account_id)]
+        return tuple(sorted(found, key=lambda order: (order.created_at, order.client_order_id)))
 
     async def all(self, account_id: str) -> tuple[Order, ...]:
         return await self._where(orders.c.account_id == account_id)
@@ -81,6 +100,13 @@ class OrdersRepository(Repository):
     async def recent(self, account_id: str, since: datetime) -> tuple[Order, ...]:
         """Orders created at or after `since`."""
         return await self._where(orders.c.account_id == account_id, orders.c.created_at >= since)
+
+    async def last_priced(self, account_id: str, since: datetime, limit: int) -> tuple[Order, ...]:
+        """The last orders that were decided at a known price, created at or after `since`; newest first."""
+        mine = (orders.c.account_id == account_id, orders.c.created_at >= since, orders.c.arrival_price.is_not(None))
+        newest_first = (orders.c.created_at.desc(), orders.c.client_order_id.desc())
+        rows = await self._all(select(orders).where(*mine).order_by(*newest_first).limit(limit))
+        return tuple(_order(row) for row in rows)
 
     async def recent_with_proposer(self, account_id: str, since: datetime) -> tuple[tuple[Order, str], ...]:
         """Orders created at or after `since`, each with who proposed it."""

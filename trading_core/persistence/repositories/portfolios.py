@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.positions import Position
 from trading_core.persistence.records import PortfolioSnapshotRecord
 from trading_core.persistence.repositories.base import Repository, columns
+from trading_core.persistence.repositories.claims import unknown_account
 from trading_core.persistence.tables import accounts, balances, fees, portfolio_snapshots, positions
 from trading_core.persistence.types import Exact
 
@@ -47,7 +49,7 @@ class PortfoliosRepository(Repository):
         for row in await self._all(_HOLDINGS, account_id=account_id):
             held[row["kind"]][row["name"]] = row
         if not held["account"]:
-            raise _unknown(account_id)
+            raise unknown_account(account_id)
         ((currency, account),) = held["account"].items()
         return Portfolio(
             account_id=account_id,
@@ -60,21 +62,21 @@ class PortfoliosRepository(Repository):
             fees={name: row["amount"] for name, row in held["fee"].items()},
         )
 
-    async def save(self, portfolio: Portfolio) -> None:
-        """Write what the account now holds. An asset or a symbol once held stays, if only with zero.
+    async def save(self, portfolio: Portfolio, before: Portfolio | None = None) -> None:
+        """Write what the account now holds, or what of it differs from `before`, which must be what is on record. An asset or a
+        symbol once held stays, if only with zero.
 
         Raises:
             LedgerError: there is no such account, or its currency or deposit differ: those never change.
         """
-        # Where writers are concurrent (PostgreSQL), one at a time replaces the holdings.
-        account = await self._account(portfolio.account_id, lock=True)
-        if (account["currency"], account["deposit"]) != (portfolio.currency, portfolio.deposited):
+        claim = await self._claims.take(portfolio.account_id)
+        if (claim.currency, claim.deposit) != (portfolio.currency, portfolio.deposited):
             raise LedgerError(
-                f"account {portfolio.account_id!r} was opened with {account['deposit']} {account['currency']}",
+                f"account {portfolio.account_id!r} was opened with {claim.deposit} {claim.currency}",
                 not_done="The portfolio was not written",
                 next_step="Load the account and fold the fills into it",
             )
-        await self._write_holdings(portfolio)
+        await self._write_holdings(portfolio, before)
 
     async def record(self, snapshot: PortfolioSnapshotRecord) -> None:
         """Write what the account was worth after a run; again for the same run replaces it."""
@@ -86,30 +88,31 @@ class PortfoliosRepository(Repository):
         query = select(portfolio_snapshots).where(portfolio_snapshots.c.account_id == account_id).order_by(*order)
         return tuple(PortfolioSnapshotRecord(**row) for row in await self._all(query))
 
+    async def last_worth(self, account_id: str) -> PortfolioSnapshotRecord | None:
+        """What the account was worth after its last run; None before the first."""
+        order = (portfolio_snapshots.c.at.desc(), portfolio_snapshots.c.run_id.desc())
+        mine = portfolio_snapshots.c.account_id == account_id
+        row = await self._one(select(portfolio_snapshots).where(mine).order_by(*order).limit(1))
+        return None if row is None else PortfolioSnapshotRecord(**row)
+
     async def of_run(self, run_id: str) -> PortfolioSnapshotRecord | None:
         row = await self._one(select(portfolio_snapshots).where(portfolio_snapshots.c.run_id == run_id))
         return None if row is None else PortfolioSnapshotRecord(**row)
 
-    async def _account(self, account_id: str, *, lock: bool = False) -> RowMapping:
-        query = select(accounts).where(accounts.c.id == account_id)
-        row = await self._one(query.with_for_update() if lock else query)
+    async def _account(self, account_id: str) -> RowMapping:
+        row = await self._one(select(accounts).where(accounts.c.id == account_id))
         if row is None:
-            raise _unknown(account_id)
+            raise unknown_account(account_id)
         return row
 
-    async def _write_holdings(self, portfolio: Portfolio) -> None:
-        account_id = portfolio.account_id
-        for table, amounts in ((balances, portfolio.balances), (fees, portfolio.fees)):
-            rows = [{"account_id": account_id, "asset": asset, "amount": amount} for asset, amount in amounts.items()]
+    async def _write_holdings(self, portfolio: Portfolio, before: Portfolio | None = None) -> None:
+        account_id, known = portfolio.account_id, before or replace(portfolio, balances={}, positions={}, fees={})
+        for table, amounts, old in ((balances, portfolio.balances, known.balances), (fees, portfolio.fees, known.fees)):
+            changed = [asset for asset, amount in amounts.items() if old.get(asset) != amount]
+            rows = [{"account_id": account_id, "asset": asset, "amount": amounts[asset]} for asset in changed]
             await self._put(table, rows)
-        held = [columns(position) | {"account_id": account_id} for position in portfolio.positions.values()]
-        await self._put(positions, held)
-
-
-def _unknown(account_id: str) -> LedgerError:
-    return LedgerError(
-        f"account {account_id!r} is not on record", not_done="Nothing was written", next_step="Open the account first"
-    )
+        held = [position for symbol, position in portfolio.positions.items() if known.positions.get(symbol) != position]
+        await self._put(positions, [columns(position) | {"account_id": account_id} for position in held])
 
 
 def _held(kind: str, table: Table, name: str, *amounts: ColumnElement[Any]) -> Select[Any]:

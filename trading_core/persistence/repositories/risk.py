@@ -21,6 +21,7 @@ class RiskRepository(Repository):
         return None if row is None else dict(row["content"])
 
     async def save(self, account_id: str, content: Mapping[str, object], at: datetime) -> None:
+        await self._claims.take(account_id)
         await self._put(account_risk, [{"account_id": account_id, "content": content, "updated_at": at}])
 
     async def change(self, change: RiskStateChange) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 
 from trading_core.domain.errors import RunError
 from trading_core.persistence.records import RunRecord, RunState, RunTrail, SessionRecord, SnapshotRecord
@@ -14,6 +14,13 @@ from trading_core.persistence.repositories.trails import read_trail
 from trading_core.persistence.tables import runs, sessions, snapshots
 
 _ENDED = frozenset({RunState.DONE, RunState.FAILED})
+_LAST_CHARACTER = "\U0010ffff"
+_NEXT = (
+    select((runs.c.number + 1).label("number"))
+    .where(runs.c.session_id == bindparam("session_id"))
+    .order_by(runs.c.sequence.desc())
+    .limit(1)
+)
 
 
 class SessionsRepository(Repository):
@@ -47,7 +54,7 @@ class RunsRepository(Repository):
         Raises:
             RunError: the id belongs to a run of another session, account, kind or instant.
         """
-        if await self._add(runs, columns(record), runs.c.id):
+        if await self._add(runs, columns(record) | {"number": await self._next_number(record.session_id)}, runs.c.id):
             return record
         known = await self._known(record.id)
         if _payload(known) != _payload(record):
@@ -60,7 +67,7 @@ class RunsRepository(Repository):
 
     async def get(self, run_id: str) -> RunRecord | None:
         row = await self._one(select(runs).where(runs.c.id == run_id))
-        return None if row is None else RunRecord(**without(row, "sequence"))
+        return None if row is None else _run(row)
 
     async def set_snapshot(self, run_id: str, snapshot_hash: str) -> None:
         """Fix what the run may know. The snapshot must be on record.
@@ -78,22 +85,30 @@ class RunsRepository(Repository):
         await self._connection.execute(update(runs).where(runs.c.id == run_id).values(snapshot_hash=snapshot_hash))
 
     async def set_state(self, run_id: str, state: RunState, *, at: datetime, error: str = "") -> None:
-        """Move a run; `at` is kept as its end when `state` is final.
+        """Move a run; `at` is kept as its end when `state` is final. What its intents reserved is then free.
 
         Raises:
             RunError: there is no such run.
         """
         ended_at = at if state in _ENDED else None
         changed = update(runs).where(runs.c.id == run_id).values(state=state, ended_at=ended_at, error=error)
-        if (await self._connection.execute(changed)).rowcount != 1:
+        account_id = (await self._connection.execute(changed.returning(runs.c.account_id))).scalar()
+        if account_id is None:
             raise _unknown(run_id)
+        await self._claims.take(account_id)
 
     async def recent(self, limit: int, session_id: str | None = None) -> tuple[RunRecord, ...]:
         """The last runs started, newest first."""
         query = select(runs).order_by(runs.c.sequence.desc()).limit(limit)
         if session_id is not None:
             query = query.where(runs.c.session_id == session_id)
-        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+        return tuple(_run(row) for row in await self._all(query))
+
+    async def beginning(self, prefix: str, limit: int) -> tuple[RunRecord, ...]:
+        """Runs whose id begins with `prefix`, the one with exactly that id first, then by id."""
+        # Ids sort by code point, so those with a prefix lie side by side in the index.
+        query = select(runs).where(runs.c.id >= prefix, runs.c.id < prefix + _LAST_CHARACTER).order_by(runs.c.id).limit(limit)
+        return tuple(_run(row) for row in await self._all(query))
 
     async def last(self, session_id: str) -> RunRecord | None:
         """The run of the session that was started last."""
@@ -102,18 +117,17 @@ class RunsRepository(Repository):
     async def of_session(self, session_id: str) -> tuple[RunRecord, ...]:
         """Every run of a session, in the order they were started."""
         query = select(runs).where(runs.c.session_id == session_id).order_by(runs.c.sequence)
-        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+        return tuple(_run(row) for row in await self._all(query))
 
     async def in_state(self, session_id: str, *states: RunState) -> tuple[RunRecord, ...]:
         """The session's runs in any of `states`, in the order they were started."""
         query = select(runs).where(runs.c.session_id == session_id, runs.c.state.in_(states)).order_by(runs.c.sequence)
-        return tuple(RunRecord(**without(row, "sequence")) for row in await self._all(query))
+        return tuple(_run(row) for row in await self._all(query))
 
     async def count_before(self, run_id: str) -> int:
-        """How many runs of the same session were started before this one."""
-        known = select(runs.c.session_id, runs.c.sequence).where(runs.c.id == run_id).subquery()
-        query = select(func.count()).where(runs.c.session_id == known.c.session_id, runs.c.sequence < known.c.sequence)
-        return int((await self._connection.execute(query)).scalar_one())
+        """How many runs of the same session were started before this one; 0 for a run that is not on record."""
+        row = await self._one(select(runs.c.number).where(runs.c.id == run_id))
+        return 0 if row is None else int(row["number"])
 
     async def whole(self, run_id: str) -> RunTrail:
         """Everything on record about a run.
@@ -123,11 +137,19 @@ class RunsRepository(Repository):
         """
         return await read_trail(self._connection, await self._known(run_id))
 
+    async def _next_number(self, session_id: str | None) -> int:
+        row = None if session_id is None else await self._one(_NEXT, session_id=session_id)
+        return 0 if row is None else int(row["number"])
+
     async def _known(self, run_id: str) -> RunRecord:
         record = await self.get(run_id)
         if record is None:
             raise _unknown(run_id)
         return record
+
+
+def _run(row: RowMapping) -> RunRecord:
+    return RunRecord(**without(row, "sequence", "number"))
 
 
 def _payload(record: RunRecord) -> tuple[object, ...]:
