@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from trading_core.domain.errors import NotPermitted
@@ -17,6 +18,7 @@ class Action(StrEnum):
     READ_ORDERS = "orders:read"
     READ_RISK = "risk:read"
     READ_RECORD = "record:read"
+    READ_AUDIT = "audit:read"
     PROPOSE_ENTRY = "propose:entry"
     PROPOSE_EXIT = "propose:exit"
     PROPOSE_STOP = "propose:stop"
@@ -24,18 +26,30 @@ class Action(StrEnum):
     SUBMIT = "intent:submit"
     APPROVE = "intent:approve"
     CONTROL_RISK = "risk:control"
+    OPERATE = "desk:operate"  # its housekeeping: read the venue, book, compare, observe losses, take old entries back
+    MANAGE_USERS = "users:manage"
+    MANAGE_CREDENTIALS = "credentials:manage"
+    USE_CREDENTIALS = "credentials:use"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts: an agent, an operator or a schedule.
+    """Somebody who acts: a user, an agent, a schedule or the person at the machine.
 
-    It is handed to a tool by the runtime and never by a model, so no model output can change it.
+    It is made from a login, a key or a table and handed on by the runtime. No model sees one, so no model output can change it.
+
+    Attributes:
+        actions: its scopes; never more than the row of its role.
+        accounts: ids of the accounts it may act on.
+        role: whose row of the tables `roles` and `agents` that is; `operator` at the machine.
+        max_order_notional: its largest order, quote; None for no bound of its own.
     """
 
     name: str
     actions: frozenset[Action]
     accounts: frozenset[str]
+    role: str = ""
+    max_order_notional: Decimal | None = None
 
     def may(self, action: Action, account_id: str | None = None) -> bool:
         return action in self.actions and (account_id is None or account_id in self.accounts)
@@ -48,9 +62,17 @@ class Principal:
         """
         if not self.may(action, account_id):
             where = f" on account {account_id!r}" if account_id else ""
-            raise NotPermitted(f"{self.name!r} may not {action.value}{where}", not_done="Nothing was changed")
+            next_step = (
+                f"Ask somebody whose role allows it; {self.role!r} does not" if action not in self.actions and self.role else ""
+            )
+            raise NotPermitted(
+                f"{self.name!r} may not {action.value}{where}", not_done="Nothing was changed", next_step=next_step
+            )
 
 
-def operator(name: str, account_id: str) -> Principal:
-    """A person at the command line of the desk's own machine: everything, on this account."""
-    return Principal(name, frozenset(Action), frozenset({account_id}))
+def operator(name: str, *account_ids: str) -> Principal:
+    """A person at the command line of the desk's own machine: everything, on these accounts.
+
+    Whoever can write to the machine's files needs no permission of ours; the name is for the record.
+    """
+    return Principal(name, frozenset(Action), frozenset(account_ids), role="operator")
