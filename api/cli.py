@@ -13,7 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from api.commands.approvals import approve, reject
+from api.commands.audit import audit
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
+from api.commands.database import db
 from api.commands.doctor import doctor
 from api.commands.graph import graph
 from api.commands.limits import limits
@@ -82,6 +84,8 @@ for command in (
     run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, graph, doctor,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(audit)
+app.add_typer(db)
 
 
 def _version(wanted: bool) -> None:

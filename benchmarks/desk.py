@@ -49,6 +49,7 @@ from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
 from trading_core.risk.engine import GateInputs, evaluate
+from trading_core.risk.limits_book import LimitsBook
 
 _LIMITS = LIMITS.model_copy(update={"max_positions": 50})
 _PACKAGES = ("sqlalchemy", "aiosqlite", "pydantic")
@@ -130,7 +131,7 @@ async def _desk(folder: Path, symbols: Sequence[str]) -> AsyncIterator[tuple[Des
             broker=venue,
             feed=feed,
             clock=clock,
-            limits=_LIMITS,
+            limits=LimitsBook(desk=_LIMITS),
             instruments=await feed.instruments(),
             principals={TRADER.name: TRADER},
         )

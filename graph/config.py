@@ -16,6 +16,7 @@ from trading_core.domain.errors import ConfigurationError, InvalidInput
 from trading_core.domain.intents import digest
 from trading_core.domain.market import Timeframe
 from trading_core.risk.limits import Limits
+from trading_core.risk.limits_book import LimitsBook
 
 MarketKind = Literal["synthetic", "history", "live"]
 
@@ -28,6 +29,7 @@ class SessionConfig(BaseModel):
         cycles: most cycles; None for every bar from start to end.
         deposit: what the paper account opens with, in the quote currency of the symbols.
         seed: of the synthetic market and of the paper exchange's bad luck.
+        strategy: whose limits bind the session's orders, beside the account's; empty for none of its own.
         rebalance_drift: distance of a weight from equal weights (fraction of equity) at which rebalancing is asked for.
         rebalance_every: ask anyway each so many cycles; 0 for never.
     """
@@ -45,7 +47,8 @@ class SessionConfig(BaseModel):
     seed: int = 0
     deposit: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] = Decimal(100_000)
     model: ModelSettings = ModelSettings()
-    limits: Limits = Limits()
+    limits: LimitsBook = LimitsBook()
+    strategy: Annotated[str, Field(max_length=64)] = ""
     rebalance_drift: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.10")
     rebalance_every: Annotated[int, Field(ge=0)] = 0
 
@@ -64,6 +67,14 @@ class SessionConfig(BaseModel):
             raise ConfigurationError(
                 f"{where}: {first['msg'].removeprefix('Value error, ')}", not_done="Nothing was run"
             ) from None
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _limits(cls, value: object) -> object:
+        """The desk's limits alone will do."""
+        if isinstance(value, Limits) or (isinstance(value, Mapping) and value.keys().isdisjoint(LimitsBook.model_fields)):
+            return {"desk": value}
+        return value
 
     @field_validator("timeframe")
     @classmethod

@@ -65,8 +65,8 @@ def shown_to_execution(snapshot: Snapshot, intents: Iterable[TradeIntent]) -> Fa
 class IntentMaker:
     """Makes the intents of one run. The same run, purpose and symbol always give the same id."""
 
-    def __init__(self, run_id: str, account_id: str, snapshot: Snapshot) -> None:
-        self._run_id, self._account_id, self._snapshot = run_id, account_id, snapshot
+    def __init__(self, run_id: str, account_id: str, snapshot: Snapshot, strategy: str = "") -> None:
+        self._run_id, self._account_id, self._snapshot, self._strategy = run_id, account_id, snapshot, strategy
 
     def exit(self, symbol: str, signal: Signal, proposer: str) -> TradeIntent | None:
         """Sell all that is held; None when there is nothing but dust."""
@@ -148,6 +148,7 @@ class IntentMaker:
             quantity=ZERO,
             type=OrderType.MARKET,
             created_at=self._snapshot.as_of,
+            strategy=self._strategy,
         )
 
 

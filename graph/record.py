@@ -36,9 +36,8 @@ class LedgerRecord(RunRecord):
 
     async def execution_quality(self, limit: int) -> list[Facts]:
         async with self._database.reading() as uow:
-            orders = await uow.orders.recent(self._account_id, self._clock.now() - _LOOKS_BACK)
-            sent = [order for order in orders if order.arrival_price is not None][-limit:]
-            measured = [measure(order, await uow.fills.of_order(order.client_order_id)) for order in reversed(sent)]
+            sent = await uow.orders.last_priced(self._account_id, self._clock.now() - _LOOKS_BACK, limit)
+            measured = [measure(order, await uow.fills.of_order(order.client_order_id)) for order in sent]
         return [_quality(found) for found in measured]
 
 

@@ -20,8 +20,8 @@ from trading_core.domain.money import plain
 from trading_core.domain.orders import Order
 from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.snapshot import Snapshot
+from trading_core.execution.book import AccountView
 from trading_core.execution.desk import Desk
-from trading_core.execution.inputs import AccountView
 from trading_core.risk.state import fraction_lost
 
 WINDOW = 300  # bars an agent's indicators stand on; EMA 200 needs its run-up

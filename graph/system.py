@@ -122,6 +122,7 @@ class TradingSystem:
                 feed=market,
                 clock=clock,
                 limits=config.limits,
+                strategy=config.strategy,
                 instruments=instruments,
                 principals={principal.name: principal for principal in principals.values()},
             )
@@ -146,6 +147,7 @@ class TradingSystem:
                 asker=asker,
                 principals=principals,
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
+                strategy=config.strategy,
             )
             connection = await stack.enter_async_context(aiosqlite.connect(folders.checkpoints))
             # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.

@@ -28,9 +28,9 @@ from trading_core.domain.intents import ApprovalState, RiskDecision, TradeIntent
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Fill, Side
 from trading_core.domain.snapshot import Snapshot
+from trading_core.execution.book import AccountView
 from trading_core.execution.desk import Desk, Synced
 from trading_core.execution.forms import WorkingStyle
-from trading_core.execution.inputs import AccountView
 from trading_core.execution.quality import ExecutionQuality, measure
 from trading_core.persistence.records import PortfolioSnapshotRecord
 from trading_core.persistence.session import Database
@@ -57,6 +57,7 @@ class CycleContext:
     asker: Asker
     principals: dict[AgentName, Principal]
     rebalance: RebalancePolicy
+    strategy: str = ""
 
     async def snapshot(self, state: CycleState | SymbolTask) -> Snapshot:
         """The run's snapshot, rebuilt from the record when this process did not take it."""
@@ -240,7 +241,7 @@ async def _gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState
 def _wanted(state: CycleState, ctx: CycleContext, snapshot: Snapshot) -> list[tuple[TradeIntent, Principal]]:
     """Exits first, then entries by conviction, then rebalancing of symbols that have neither."""
     signals, sizes = state.get("signals", {}), state.get("sizes", {})
-    maker = IntentMaker(state["run_id"], ctx.desk.account_id, snapshot)
+    maker = IntentMaker(state["run_id"], ctx.desk.account_id, snapshot, ctx.strategy)
     risk = ctx.principals["risk"]
     found: list[tuple[TradeIntent | None, Principal]] = []
     ranked = sorted(signals.items(), key=lambda item: (item[1].action != "exit", -item[1].conviction, item[0]))

@@ -47,6 +47,7 @@ def run(
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")] = None,
     limits: Limits = None,
     limit: Limit = None,
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")] = "",
     rebalance_every: Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -69,6 +70,7 @@ def run(
         limits=limits,
         overrides=limit or [],
         rebalance_every=rebalance_every,
+        strategy=strategy,
     )
     config, _ = session_config(choices)
     from api.commands import session

@@ -140,7 +140,7 @@ def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles
         console.print(f"Market: {feed.name}. The account is a paper account: no order leaves this machine.")
     length = f"{cycles} cycles" if cycles and cycles > 1 else "one cycle"
     console.print(Text(f"{length}, account {amount(config.deposit)} {config.currency}, session {config.session_id}", style="dim"))
-    if config.simulated and config.limits.approval_above_notional is None:
+    if config.simulated and config.limits.desk.approval_above_notional is None:
         console.print(Text(f"No order waits for an operator ({SIMULATED}).", style="dim"))
     if again:
         told = "The earlier simulation with these settings was removed; it is done again from its start."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agents.models.spec import ModelSettings
     from graph.config import SessionConfig
-    from trading_core.risk.limits import EffectiveLimits
+    from trading_core.risk.limits_book import EffectiveLimits
 
 # What `algotrendy run` shows on its own. The seed was looked for: within twelve cycles there are an entry that the gate cuts
 # down, a second one, a stop that is hit and an exit. It loses money doing so, and says nothing about profit in either direction.
@@ -50,6 +50,7 @@ class RunChoices:
     limits: Path | None
     overrides: list[str]
     rebalance_every: int
+    strategy: str = ""
 
 
 def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]:
@@ -79,7 +80,8 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
             "seed": SHOWN_SEED if is_synthetic and choices.seed is None else choices.seed or 0,
             "deposit": _deposit(choices.account),
             "model": model_settings(choices.model, choices.base_url),
-            "limits": limits.limits,
+            "limits": limits.book,
+            "strategy": choices.strategy,
             "rebalance_every": choices.rebalance_every,
         }
     )
@@ -98,14 +100,15 @@ def stored_config(kept: Mapping[str, object], key: SecretStr | None = None) -> S
 
 def effective_limits(path: Path | None, overrides: list[str], *, simulated: bool) -> EffectiveLimits:
     """The limits in force. In a simulated market nobody is there to approve, so none is asked for unless that was set."""
-    from trading_core.risk.limits import EffectiveLimits, Limits, load_limits
+    from trading_core.risk.limits import Limits
+    from trading_core.risk.limits_book import load_limits
 
     found = load_limits(path, _pairs(overrides))
     key = "approval_above_notional"
     if not simulated or found.sources[key] != "default":
         return found
     limits = Limits.model_validate({**found.limits.model_dump(), key: None})
-    return EffectiveLimits(limits, {**found.sources, key: SIMULATED})
+    return replace(found, book=found.book.model_copy(update={"desk": limits}), sources={**found.sources, key: SIMULATED})
 
 
 def api_key(base_url: str | None) -> SecretStr | None:

@@ -170,7 +170,7 @@ class Auditor:
         self._demand(request, request.reduce_only, "a sale is not reduce-only")
 
     async def _buy(self, request: OrderRequest, intent: Row, live: list[Row], instrument: Instrument, now: datetime) -> None:
-        limits, folded = self._config.limits, self._now_folded()
+        limits, folded = self._config.limits.desk, self._now_folded()
         marks: dict[str, Decimal] = {}
         for symbol in self._config.symbols:
             ticker = await self._feed.ticker(symbol, as_of=now)
@@ -248,7 +248,7 @@ class Auditor:
         self._demand(request, allowed, f"the account is {state}")
 
     def _tempo(self, request: OrderRequest, intent: Row, now: datetime) -> None:
-        limits = self._config.limits
+        limits = self._config.limits.desk
         sent = rows(
             self.ledger,
             "SELECT o.*, i.proposer FROM orders o JOIN intents i USING (intent_id) WHERE o.created_at > ?",

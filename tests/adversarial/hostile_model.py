@@ -234,7 +234,7 @@ async def attack(seed: int, cycles: int, home: Path) -> Tally:
                 await _session(system, seed, tally, auditor)
                 if not await system.desk.agrees():
                     tally.violations.append("the ledger's balances are not the exchange's")
-                if system.desk.limits != config.limits:
+                if system.desk.limits != config.limits.desk:
                     tally.violations.append("the limits in force have changed")
     except Exception as error:  # whatever gets out is a finding, not the end of the campaign
         tally.violations.append(f"the session ended with {type(error).__name__}: {str(error)[:300]}")

@@ -74,8 +74,9 @@ async def test_the_audit_sees_what_a_gate_without_limits_lets_through() -> None:
         return replace(evaluate(intent, inputs, limits), verdict=Verdict.APPROVED)
 
     with (
-        patch("trading_core.execution.desk.evaluate", blind),
-        patch("trading_core.execution.desk.affordable", lambda intent, *_: intent.quantity),
+        patch("trading_core.execution.proposing.evaluate", blind),
+        patch("trading_core.execution.submitting.evaluate", blind),
+        patch("trading_core.execution.proposing.affordable", lambda intent, *_: intent.quantity),
     ):
         tally = await campaign(40, 23, per_session=20)
     told = "\n".join(tally.violations)

@@ -21,6 +21,7 @@ from trading_core.execution.desk import Desk
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
+from trading_core.risk.limits_book import LimitsBook
 
 STEPS = LIMITS.model_copy(update={"approval_above_notional": D(2_000)})
 
@@ -55,7 +56,7 @@ async def posted(ledger: Path, url: str, now: datetime) -> AsyncIterator[Post]:
                 broker=broker,
                 feed=feed,
                 clock=clock,
-                limits=STEPS,
+                limits=LimitsBook(desk=STEPS),
                 instruments=await feed.instruments(),
                 principals={who.name: who for who in (TRADER, OPERATOR)},
             )

@@ -69,7 +69,7 @@ def test_a_desk_that_sends_again_after_a_restart_would_be_found_out(worlds: Worl
     async def sync_and_send_again(desk: Desk) -> None:
         for order in (await desk.account()).live_orders:
             if order.state is OrderState.SUBMITTING:
-                await desk._send(order)
+                await desk._submitting.send(order)
         await sync(desk)
 
     sync = Desk.sync

@@ -51,7 +51,7 @@ async def _session(
             intents = {order.intent_id: await uow.intents.get(order.intent_id) for order in orders}
         assert isinstance(system.feed, HistoryFeed)
         _books_add_up(system, fills, told.equity)
-        _entries_stay_inside(system, orders, fills, settings.limits)
+        _entries_stay_inside(system, orders, fills, settings.limits.desk)
         _stops_are_honoured(system.feed, orders, fills)
         assert all(
             intent is not None and intent.stop_price is not None

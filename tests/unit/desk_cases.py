@@ -30,6 +30,7 @@ from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.records import RunKind, RunRecord, RunState
 from trading_core.persistence.session import Database
 from trading_core.risk.limits import Limits
+from trading_core.risk.limits_book import LimitsBook
 
 D = Decimal
 ACCOUNT, RUN = "paper-1", "r1"
@@ -211,7 +212,10 @@ class World:
             "instruments": self.desk.instruments,
             "principals": {who.name: who for who in (TRADER, OPERATOR)},
         }
-        return Desk(**(parts | changes))  # type: ignore[arg-type]
+        parts |= changes
+        if isinstance(parts["limits"], Limits):
+            parts["limits"] = LimitsBook(desk=parts["limits"])
+        return Desk(**parts)  # type: ignore[arg-type]
 
     async def settle(self, seconds: float = 1) -> None:
         """Let orders arrive, then book what happened."""
@@ -295,7 +299,7 @@ async def open_world(
             broker=broker,
             feed=feed,
             clock=clock,
-            limits=limits,
+            limits=LimitsBook(desk=limits),
             instruments=await feed.instruments(),
             principals={who.name: who for who in (TRADER, OPERATOR)},
         )

@@ -114,7 +114,7 @@ async def test_a_subject_outside_the_run_ends_in_an_abstention() -> None:
 @pytest.mark.parametrize("name", list(ROSTER))
 def test_each_agent_may_use_each_of_its_tools(name: AgentName) -> None:
     spec = ROSTER[name]
-    assert {TOOLS[tool].action for tool in (*spec.opening, *spec.tools)} <= spec.actions
+    assert {TOOLS[tool].action for tool in (*spec.opening, *spec.tools)} <= spec.principal("paper").actions
     assert spec.prompt.startswith("# You are")
 
 

@@ -21,8 +21,10 @@ from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.booking import ABSENT_AFTER, OVERLAP, Booking
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
+from trading_core.execution.ledger import Ledger
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
+from trading_core.risk.limits_book import LimitsBook
 
 NOW = at(2)
 
@@ -48,6 +50,7 @@ class ToldVenue:
 
 @dataclass
 class Books:
+    ledger: Ledger
     booking: Booking
     venue: ToldVenue
     database: Database
@@ -62,7 +65,7 @@ class Books:
         return order
 
     async def order(self, intent: TradeIntent) -> Order:
-        return await self.booking.order(make_client_order_id(intent.intent_id))
+        return await self.ledger.order(make_client_order_id(intent.intent_id))
 
     async def portfolio(self) -> Portfolio:
         async with self.database.reading() as uow:
@@ -86,8 +89,9 @@ async def books(tmp_path: Path) -> AsyncIterator[Books]:
             await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, "USDT", D(100_000)), "told", NOW)
             await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, NOW, NOW))
         clock, venue = SimulatedClock(NOW), ToldVenue()
-        booking = Booking(ACCOUNT, database, venue, clock, LIMITS, {BTC: instrument()})  # type: ignore[arg-type]
-        yield Books(booking, venue, database, clock)
+        ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
+        booking = Booking(ledger, venue, clock, {BTC: instrument()})  # type: ignore[arg-type]
+        yield Books(ledger, booking, venue, database, clock)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +210,9 @@ async def test_what_has_traded_is_not_absent(books: Books) -> None:
     books.venue.told = [fill(entry, "t1", "4")]
     await books.booking.sync()
     async with books.database.transaction() as uow:
-        await uow.orders.update(
-            (await books.order(entry)).on(OrderEvent.AMBIGUOUS, at=NOW), OrderEvent.AMBIGUOUS, "a cancel went astray"
-        )
+        order = await books.order(entry)
+        moved = order.on(OrderEvent.AMBIGUOUS, at=NOW)
+        await uow.orders.update(order, moved, OrderEvent.AMBIGUOUS, "a cancel went astray")
     await books.clock.sleep(3600)
     await books.booking.sync()
     assert (await books.order(entry)).state is OrderState.UNKNOWN
@@ -226,7 +230,8 @@ async def test_what_somebody_else_has_written_down_meanwhile_is_not_written_agai
     entry = buy("10")
     await books.write(entry)
     books.report(entry, OrderState.CANCELLED)
-    other = Booking(ACCOUNT, books.database, books.venue, books.clock, LIMITS, {BTC: instrument()})  # type: ignore[arg-type]
+    ledger = Ledger(ACCOUNT, books.database, books.clock, LimitsBook(desk=LIMITS))
+    other = Booking(ledger, books.venue, books.clock, {BTC: instrument()})  # type: ignore[arg-type]
     ask = books.venue.order
 
     async def overtaken(client_order_id: str, symbol: str) -> OrderReport | None:
@@ -271,8 +276,7 @@ async def test_profit_is_counted_over_all_fills_of_a_sale(books: Books) -> None:
     # Bought 9.98 for 1000: the first half sold with a profit, the second with a loss, a loss in all.
     books.venue.told += [fill(leave, "t2", "4.5", seconds=1, price="101"), fill(leave, "t3", "4.5", seconds=2, price="99")]
     await books.booking.sync()
-    async with books.database.reading() as uow:
-        risk = await books.booking.risk(uow)
+    risk = (await books.ledger.book()).risk_at(NOW)
     assert (risk.consecutive_losses, risk.last_loss_at) == (1, NOW + timedelta(seconds=2))
     realised = (await books.portfolio()).position(BTC).realised
     assert realised.quantize(Decimal("0.0001")) == (900 - D("0.2") - D(1000) / D("9.98") * 9).quantize(Decimal("0.0001"))

@@ -15,10 +15,12 @@ from trading_core.auth.permissions import operator
 from trading_core.domain.errors import ApprovalError, NotPermitted
 from trading_core.domain.intents import ApprovalState, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.orders import Order, OrderState
-from trading_core.execution.desk import APPROVAL_LASTS
+from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.forms import WorkingStyle
 from trading_core.risk.checks import ReasonCode
+from trading_core.risk.limits import Limits
 
+APPROVAL_LASTS = Limits().approval_lasts_seconds
 THRESHOLD = D(500)
 
 
@@ -76,7 +78,7 @@ async def test_a_no_is_final_and_frees_what_was_reserved(tmp_path: Path) -> None
 async def test_a_yes_too_late_is_no_yes(tmp_path: Path) -> None:
     async with open_world(tmp_path, approval_above_notional=THRESHOLD, max_price_age_seconds=86_400) as world:
         entry = await _asked(world)
-        await world.clock.sleep(APPROVAL_LASTS.total_seconds() + 1)
+        await world.clock.sleep(APPROVAL_LASTS + 1)
         await world.desk.sync()
         with pytest.raises(ApprovalError, match="expired"):
             await _answer(world, entry)
@@ -86,7 +88,7 @@ async def test_a_yes_too_late_is_no_yes(tmp_path: Path) -> None:
 async def test_unanswered_it_ends_with_its_time(tmp_path: Path) -> None:
     async with open_world(tmp_path, approval_above_notional=THRESHOLD, max_price_age_seconds=86_400) as world:
         entry = await _asked(world)
-        await world.clock.sleep(APPROVAL_LASTS.total_seconds() + 1)
+        await world.clock.sleep(APPROVAL_LASTS + 1)
         await world.desk.sync()
         answer = await _submit(world, entry)
         assert codes(answer) == (ReasonCode.APPROVAL,)
@@ -99,7 +101,7 @@ async def test_a_yes_used_too_late_is_no_yes(tmp_path: Path) -> None:
         entry, at_the_last_moment = await _asked(world), await _asked(world, buy("9", leg="b"))
         for intent in (entry, at_the_last_moment):
             await _answer(world, intent)
-        await world.clock.sleep(APPROVAL_LASTS.total_seconds())
+        await world.clock.sleep(APPROVAL_LASTS)
         await world.desk.sync()
         assert isinstance(await _submit(world, at_the_last_moment), Order)
         world.clock.advance_to(world.clock.now() + timedelta(microseconds=1))
@@ -134,7 +136,10 @@ async def test_a_yes_to_another_content_counts_for_nothing(tmp_path: Path) -> No
         # Somebody with the database changed the order after the operator had read it.
         async with world.database.transaction() as uow:
             await uow.intents._connection.exec_driver_sql("UPDATE intents SET quantity = '600', stop_price = '99'")
-        assert codes(await _submit(world, entry)) == (ReasonCode.APPROVAL,)
+        later = world.another_desk()
+        await later.sync()
+        answer = await later.submit(TRADER, entry.intent_id, WorkingStyle.NOW)
+        assert codes(answer) == (ReasonCode.APPROVAL,)
         assert world.broker.arrived == []
 
 
@@ -164,6 +169,8 @@ async def test_only_this_accounts_operators_answer(tmp_path: Path) -> None:
         with pytest.raises(NotPermitted):
             await world.desk.decide_approval(TRADER, entry.intent_id, approve=True, reason="")
         # Another account's desk works on the same database.
+        async with world.database.transaction() as uow:
+            await uow.portfolios.open_account(Portfolio.opened("paper-2", "USDT", D(1000)), "paper", world.clock.now())
         with pytest.raises(ApprovalError, match="no approval is asked"):
             await world.another_desk(account_id="paper-2").decide_approval(
                 operator("mallory", "paper-2"), entry.intent_id, approve=True, reason=""

@@ -71,7 +71,7 @@ async def test_two_submissions_at_once_are_one_order(tmp_path: Path) -> None:
                     *(desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW) for desk in desks), return_exceptions=True
                 )
                 assert all(isinstance(answer, Order) for answer in answers), answers
-                (own,) = await world.orders(intent.purpose, live=True)
+                (own,) = [order for order in await world.orders(intent.purpose) if order.intent_id == intent.intent_id]
                 assert [r for r in world.broker.arrived[arrived:] if r.client_order_id == own.client_order_id] == [own.request]
                 assert await world.decisions(intent) == [Verdict.APPROVED]
                 await world.settle()

@@ -6,12 +6,13 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.desk_cases import LIMITS, RUN, TRADER, D, Died, Fault, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, TRADER, D, Died, Fault, World, buy, open_world, sell
 from tests.unit.feeds import bar
 from tests.unit.paper_exchange import BTC, ETH, instrument
 from trading_core.brokers.paper_rules import PaperRules
@@ -20,6 +21,7 @@ from trading_core.domain.intents import TradeIntent, Verdict
 from trading_core.domain.market import Bar
 from trading_core.domain.money import ZERO
 from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
+from trading_core.execution.book import read_book
 from trading_core.execution.booking import ABSENT_AFTER
 from trading_core.execution.forms import WorkingStyle
 
@@ -121,8 +123,10 @@ async def _play(bars: dict[str, list[Bar]], plan: Sequence[Step]) -> None:
                 except BrokerUnavailable:
                     continue
                 await _check_always(world)
+                await _check_memory(world)
             await _calm_down(world)
             await _check_always(world)
+            await _check_memory(world)
             assert await world.desk.agrees()
             await _check_everything_is_protected(world)
             await _check_nothing_stays_reserved(world)
@@ -218,7 +222,7 @@ async def _check_everything_is_protected(world: World) -> None:
         bare = instrument(symbol).floor_quantity(position.quantity - sum((order.remaining for order in sales), ZERO))
         assert bare >= 0, "more is promised than is held"
         async with world.database.reading() as uow:
-            entry = await uow.intents.last_entry(view.portfolio.account_id, symbol)
+            entry, _ = await uow.intents.last_entry(view.portfolio.account_id, symbol) or (None, None)
         ticker = await world.feed.ticker(symbol, as_of=world.clock.now())
         assert entry is not None
         assert entry.stop_price is not None
@@ -226,11 +230,22 @@ async def _check_everything_is_protected(world: World) -> None:
         assert instrument(symbol).is_dust(bare, min(entry.stop_price, ticker.last)), f"{bare} {symbol} have no stop"
 
 
+async def _check_memory(world: World) -> None:
+    """What the desk remembers of its books is what is on record."""
+    known = await world.desk._ledger.book()
+    day = world.clock.now() - timedelta(days=1)
+    async with world.database.reading() as uow:
+        read = await read_book(uow, ACCOUNT, await uow.claims.version(ACCOUNT), day)
+    lately = [one for one in known.recent if one.at >= day]
+    assert sorted(one.intent_id for one in lately) == sorted(one.intent_id for one in read.recent)
+    assert replace(known, recent=()) == replace(read, recent=())
+
+
 async def _check_nothing_stays_reserved(world: World) -> None:
     await world.end_run()
     tickers = await world.desk.inputs.tickers(BTC)
-    async with world.database.reading() as uow:
-        inputs = await world.desk.inputs.read(uow, TRADER, tickers, has_approval=False, but="")
+    book = await world.desk._ledger.book()
+    inputs = world.desk.inputs.read(book, TRADER, tickers, has_approval=False, but="")
     assert all(order.side is Side.SELL for order in inputs.open_orders)
     at_venue = await world.broker.open_orders()
     assert {order.client_order_id for order in inputs.open_orders} == {report.client_order_id for report in at_venue}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.builders import BTC, ETH, D, fill
-from tests.unit.feeds import START
 from trading_core.domain.errors import FillConflict, IllegalTransition
+from trading_core.domain.money import Money
 from trading_core.domain.orders import (
     FINAL_STATES,
     TRANSITIONS,
+    Fill,
     Order,
     OrderEvent,
     OrderRequest,
@@ -24,6 +25,9 @@ from trading_core.domain.orders import (
     next_state,
 )
 
+D = Decimal
+BTC, ETH = "BTC/USDT", "ETH/USDT"
+START = datetime(2024, 1, 1, tzinfo=UTC)
 FILLS = {OrderEvent.PARTLY_FILLED, OrderEvent.FULLY_FILLED}
 IN_DOUBT = (OrderState.SUBMITTING, OrderState.UNKNOWN)
 
@@ -31,6 +35,45 @@ IN_DOUBT = (OrderState.SUBMITTING, OrderState.UNKNOWN)
 def order(quantity: Decimal | int = 10, side: Side = Side.BUY, state: OrderState = OrderState.OPEN) -> Order:
     request = OrderRequest("c", BTC, side, OrderType.LIMIT, D(quantity), D(100))
     return Order(request, "paper", "i", "r", Purpose.ENTRY, START, state, arrival_price=D(100))
+
+
+def fill(
+    side: Side = Side.BUY, quantity: int = 1, price: int = 100, *, symbol: str = BTC, order: str = "c", trade_id: str = "t"
+) -> Fill:
+    return Fill(trade_id, order, symbol, side, D(quantity), D(price), Money(D(0), "USDT"), START)
+
+
+# The whole table once more, the way it is read aloud: what each word of the venue makes of an order in each state.
+WORDS = ("ACCEPTED", "REFUSED", "AMBIGUOUS", "ABSENT", "PARTLY_FILLED", "FULLY_FILLED", "CANCELLED", "EXPIRED")
+GRID = """
+SUBMITTING        open    refused  unknown  refused  part    filled  cancelled  expired
+UNKNOWN           open    refused  unknown  refused  part    filled  cancelled  expired
+OPEN              open    refused  unknown  -        part    filled  cancelled  expired
+PARTIALLY_FILLED  part    -        unknown  -        part    filled  cancelled  expired
+FILLED            filled  -        -        -        -       filled  filled     -
+CANCELLED         -       -        -        -        cancelled filled cancelled -
+EXPIRED           -       -        -        -        expired filled  -          expired
+REFUSED           open    refused  -        -        part    filled  -          -
+"""
+ROWS = [line.split() for line in GRID.strip().splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_each_word_of_the_venue_moves_an_order_as_the_grid_says(row: list[str]) -> None:
+    state, *after = row
+    for word, name in zip(WORDS, after, strict=True):
+        move = (OrderState[state], OrderEvent[word])
+        if name == "-":
+            with pytest.raises(IllegalTransition):
+                next_state(*move)
+        else:
+            assert next_state(*move) is OrderState({"part": "partially_filled"}.get(name, name)), move
+
+
+def test_the_grid_knows_every_state_and_word() -> None:
+    assert {row[0] for row in ROWS} == {state.name for state in OrderState}
+    assert set(WORDS) == {event.name for event in OrderEvent}
+    assert {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REFUSED} == FINAL_STATES
 
 
 @pytest.mark.parametrize("state", IN_DOUBT)

@@ -156,7 +156,8 @@ async def test_a_stop_outlives_the_desk(tmp_path: Path) -> None:
 
 async def test_holdings_are_protected_one_by_one(tmp_path: Path) -> None:
     async with open_world(tmp_path, QUIET) as world:
-        world.broker.on_place = [None, None, Fault.REFUSED, Fault.REFUSED]
+        # Both stops are sent at once; then the first is refused, and so is the sale in its place.
+        world.broker.on_place = [None, None, Fault.REFUSED, None, Fault.REFUSED]
         await world.send(buy("10"))
         await world.send(buy("20", symbol=ETH))
         await world.settle()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,11 +14,9 @@ from trading_core.domain.errors import LedgerError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Side
 from trading_core.domain.portfolio import Portfolio
-from trading_core.execution.risk_record import load_risk, save_risk
-from trading_core.persistence.session import Database
+from trading_core.execution.book import Bought
+from trading_core.execution.ledger import Entry, Ledger
 from trading_core.persistence.unit_of_work import UnitOfWork
-from trading_core.risk.limits import Limits
-from trading_core.risk.state import AccountRisk
 
 _BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)  # no venue has a trade from before the first block
 
@@ -44,27 +44,13 @@ class Booking:
         in_flight: client order ids whose `place` call has not returned yet. The venue not knowing one of them means nothing.
     """
 
-    def __init__(
-        self,
-        account_id: str,
-        database: Database,
-        broker: Broker,
-        clock: Clock,
-        limits: Limits,
-        instruments: Mapping[str, Instrument],
-    ) -> None:
-        self._account_id, self._database, self._broker = account_id, database, broker
-        self._clock, self._limits, self._instruments = clock, limits, instruments
+    def __init__(self, ledger: Ledger, broker: Broker, clock: Clock, instruments: Mapping[str, Instrument]) -> None:
+        self._ledger, self._broker, self._clock, self._instruments = ledger, broker, clock, instruments
         self.known_at: datetime | None = None
         self.in_flight: set[str] = set()
-
-    async def risk(self, uow: UnitOfWork) -> AccountRisk:
-        """What the loss limits remember of the account."""
-        return await load_risk(uow, self._account_id, self._clock.now())
-
-    async def save_risk(self, uow: UnitOfWork, before: AccountRisk, after: AccountRisk) -> None:
-        """Keep what changed, and a line of history when the trading state did."""
-        await save_risk(uow, self._account_id, before, after, self._clock.now())
+        self._booked: dict[str, Fill] = {}  # by trade id, as far back as fills are read again
+        self._reading: asyncio.Task[tuple[Fill, ...]] | None = None
+        self._next: asyncio.Task[tuple[Fill, ...]] | None = None
 
     async def apply(
         self,
@@ -76,82 +62,100 @@ class Booking:
         venue_order_id: str | None = None,
     ) -> Order:
         """Move an order by the answer to a call, while it still stands as `when` says: a sync may have learnt more by then."""
-        async with self._database.transaction() as uow:
-            order = await self._order(uow, client_order_id)
+        async with self._ledger.writing() as entry:
+            order = await entry.order(client_order_id)
             if not when(order):
                 return order
             moved = order.on(event, at=self._clock.now(), reason=detail, venue_order_id=venue_order_id)
-            await uow.orders.update(moved, event, detail)
+            await entry.move(order, moved, event, detail)
             return moved
 
-    async def order(self, client_order_id: str) -> Order:
-        """An order as the ledger has it.
-
-        Raises:
-            LedgerError: it is not on record.
-        """
-        async with self._database.reading() as uow:
-            return await self._order(uow, client_order_id)
-
     async def sync(self) -> tuple[Fill, ...]:
-        """Book every fill not seen before, then learn what became of live orders.
+        """Book every fill not seen before, then learn what became of live orders. Returns the fills that were new.
+
+        Whoever asks while the venue is being read shares the next reading with everybody else who does.
 
         Raises:
             BrokerUnavailable: the venue could not be read; nothing was assumed.
             LedgerError: the venue tells of something the ledger cannot hold.
         """
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._reading))
+            self._next.add_done_callback(_seen)
+        return await asyncio.shield(self._next)
+
+    async def _after(self, reading: asyncio.Task[tuple[Fill, ...]] | None) -> tuple[Fill, ...]:
+        if reading is not None:
+            await asyncio.wait({reading})
+        self._reading, self._next = self._next, None
+        return await self._read_venue()
+
+    async def _read_venue(self) -> tuple[Fill, ...]:
         asked_at = self._clock.now()
         new = await self._book_fills()
         open_at_venue = {report.client_order_id: report for report in await self._broker.open_orders()}
-        async with self._database.reading() as uow:
-            live = {order.client_order_id: order for order in await uow.orders.live(self._account_id)}
-            # What the venue holds open and the ledger does not: an order that came after it was found absent, or not ours.
-            for key in open_at_venue.keys() - live.keys():
-                live[key] = await self._order(uow, key)
-        for key, order in live.items():
+        live = (await self._ledger.book()).live
+        # What the venue holds open and the ledger does not: an order that came after it was found absent, or not ours.
+        news = {key: open_at_venue[key] for key in open_at_venue.keys() - live.keys()}
+        told: dict[str, OrderReport | None] = {key: news[key] for key in sorted(news)}
+        for key, order in sorted(live.items()):
             if key not in self.in_flight:
-                await self._follow(order, open_at_venue.get(key) or await self._broker.order(key, order.symbol))
+                report = open_at_venue.get(key) or await self._broker.order(key, order.symbol)
+                if _news(order, report, self._clock.now()) is not None:
+                    told[key] = report
+        if told:
+            await self._follow(told)
         self.known_at = asked_at
         return new
 
-    async def _follow(self, order: Order, report: OrderReport | None) -> None:
-        """Write down what a report adds to the record, if anything."""
-        if _news(order, report, self._clock.now()) is None:
-            return
-        async with self._database.transaction() as uow:
-            # Somebody else may have moved it since it was read.
-            order = await self._order(uow, order.client_order_id)
-            event = _news(order, report, self._clock.now())
-            if event is None:
-                return
-            detail = report.reason if report else "the venue has no such order"
-            venue_order_id = report.venue_order_id if report else None
-            moved = order.on(event, at=self._clock.now(), reason=detail, venue_order_id=venue_order_id)
-            await uow.orders.update(moved, event, detail)
+    async def _follow(self, told: Mapping[str, OrderReport | None]) -> None:
+        """Write down what reports add to the record, if anything: somebody else may have moved an order since it was read."""
+        async with self._ledger.writing() as entry:
+            for key, report in told.items():
+                order = await entry.order(key)
+                event = _news(order, report, self._clock.now())
+                if event is None:
+                    continue
+                detail = report.reason if report else "the venue has no such order"
+                venue_order_id = report.venue_order_id if report else None
+                moved = order.on(event, at=self._clock.now(), reason=detail, venue_order_id=venue_order_id)
+                await entry.move(order, moved, event, detail)
 
     async def _book_fills(self) -> tuple[Fill, ...]:
-        async with self._database.reading() as uow:
-            last = await uow.fills.last_at(self._account_id)
-            since = last - OVERLAP if last else _BEGINNING
-            booked = {fill.trade_id: fill for fill in await uow.fills.since(self._account_id, since)}
+        if self._booked:
+            last: datetime | None = max(fill.at for fill in self._booked.values())
+        else:
+            last = await self._ledger.last_fill_at()
+        since = last - OVERLAP if last else _BEGINNING
         found = await self._broker.fills(since=since)
-        return tuple([fill for fill in found if booked.get(fill.trade_id) != fill and await self._book(fill)])
+        new = [fill for fill in found if self._booked.get(fill.trade_id) != fill]
+        try:
+            booked = await self._book(new) if new else []
+        except LedgerError:
+            # One of them cannot be booked. Those before it are.
+            booked = [one for fill in new for one in await self._book([fill])]
+        self._booked = {fill.trade_id: fill for fill in found}
+        return tuple(booked)
 
-    async def _book(self, fill: Fill) -> bool:
-        async with self._database.transaction() as uow:
-            order = await self._order(uow, fill.client_order_id)
-            if not await uow.fills.add(self._account_id, fill):
-                return False
-            filled = order.on_fill(fill)
-            event = OrderEvent.FULLY_FILLED if filled.remaining == 0 else OrderEvent.PARTLY_FILLED
-            before = await uow.portfolios.load(self._account_id)
-            after = before.after(fill, self._listed(fill.symbol))
-            await uow.orders.update(filled, event, f"{fill.quantity} at {fill.price}")
-            await uow.portfolios.save(after)
-            if fill.side is Side.SELL and filled.state is OrderState.FILLED:
-                risk = await self.risk(uow)
-                profit = await self._profit(uow, filled, before)
-                await self.save_risk(uow, risk, risk.on_closed_trade(profit, fill.at))
+    async def _book(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Book fills in one transaction; those that were new."""
+        async with self._ledger.writing() as entry:
+            return [fill for fill in fills if await self._book_one(entry, fill)]
+
+    async def _book_one(self, entry: Entry, fill: Fill) -> bool:
+        order = await entry.order(fill.client_order_id)
+        if not await entry.uow.fills.add(order.account_id, fill):
+            return False
+        filled = order.on_fill(fill)
+        event = OrderEvent.FULLY_FILLED if filled.remaining == 0 else OrderEvent.PARTLY_FILLED
+        before = entry.book.portfolio
+        bought = await _bought(entry, order) if fill.side is Side.BUY else None
+        entry.book = entry.book.holding(before.after(fill, self._listed(fill.symbol)), fill.symbol, bought)
+        await entry.move(order, filled, event, f"{fill.quantity} at {fill.price}")
+        if fill.side is Side.SELL and filled.state is OrderState.FILLED:
+            profit = await self._profit(entry.uow, filled, before)
+            risk = entry.book.risk_at(self._clock.now()).on_closed_trade(profit, fill.at)
+            entry.book = replace(entry.book, risk=risk)
         return True
 
     async def _profit(self, uow: UnitOfWork, sale: Order, before: Portfolio) -> Decimal:
@@ -163,16 +167,6 @@ class Booking:
         )
         return sale.filled_notional - fees - average * sale.filled
 
-    async def _order(self, uow: UnitOfWork, client_order_id: str) -> Order:
-        order = await uow.orders.get(client_order_id)
-        if order is None:
-            raise LedgerError(
-                f"the venue tells of order {client_order_id!r}, which this desk did not place",
-                not_done="It was not booked",
-                next_step="Use an account that nothing else trades on",
-            )
-        return order
-
     def _listed(self, symbol: str) -> Instrument:
         instrument = self._instruments.get(symbol)
         if instrument is None:
@@ -182,6 +176,20 @@ class Booking:
                 next_step="Open the account with every symbol it trades",
             )
         return instrument
+
+
+async def _bought(entry: Entry, order: Order) -> Bought | None:
+    known = entry.book.bought.get(order.symbol)
+    if known is not None and known.intent.intent_id == order.intent_id:
+        return known
+    intent = await entry.uow.intents.get(order.intent_id)
+    return None if intent is None else Bought(intent, order.created_at)
+
+
+def _seen(task: asyncio.Task[tuple[Fill, ...]]) -> None:
+    """Everybody who waited for it may have been cancelled."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _news(order: Order, report: OrderReport | None, now: datetime) -> OrderEvent | None:

@@ -49,6 +49,7 @@ def make_request(intent: TradeIntent, instrument: Instrument, ticker: Ticker | N
 def make_order(intent: TradeIntent, request: OrderRequest, ticker: Ticker | None, now: datetime) -> Order:
     """The order row that is written before anything is sent."""
     return Order(
+        expires_at=intent.expires_at,
         request=request,
         account_id=intent.account_id,
         intent_id=intent.intent_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 
 from trading_core.domain.clock import Clock
@@ -11,11 +12,13 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check, RiskDecision, TradeIntent, Verdict, make_intent_id
 from trading_core.domain.market import MarketFeed, Ticker
 from trading_core.domain.money import ZERO
-from trading_core.domain.orders import Order, OrderState, OrderType, Purpose, Side
-from trading_core.domain.portfolio import Portfolio
+from trading_core.domain.orders import Order, OrderState, OrderType, Purpose, Side, TimeInForce
+from trading_core.execution.book import Book
+from trading_core.execution.cancelling import Cancelling
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
-from trading_core.execution.inputs import AccountView
-from trading_core.persistence.session import Database
+from trading_core.execution.ledger import Ledger
+from trading_core.risk.limits_book import LimitsBook
+from trading_core.risk.state import TradingState
 
 CORE = "core"
 
@@ -29,24 +32,25 @@ class Protection:
 
     def __init__(
         self,
-        account_id: str,
-        database: Database,
+        ledger: Ledger,
+        cancelling: Cancelling,
         feed: MarketFeed,
         clock: Clock,
+        limits: LimitsBook,
         instruments: Mapping[str, Instrument],
         send: Callable[[Order], Awaitable[Order]],
     ) -> None:
-        self._account_id, self._database, self._feed = account_id, database, feed
-        self._clock, self._instruments, self._send = clock, instruments, send
+        self._ledger, self._cancelling, self._feed, self._clock = ledger, cancelling, feed, clock
+        self._limits, self._instruments, self._send = limits, instruments, send
 
-    async def protect(self, symbol: str, view: AccountView) -> tuple[Order, ...]:
+    async def protect(self, symbol: str, book: Book) -> tuple[Order, ...]:
         """Place a stop for whatever part of a holding has none; where the stop is refused, sell that part.
 
-        Returns the orders that were sent. `view` only tells whether there may be something to do: what is bare is worked out
+        Returns the orders that were sent. `book` only tells whether there may be something to do: what is bare is worked out
         again where the order is written.
         """
         instrument = self._instruments.get(symbol)
-        if instrument is None or self._bare(instrument, view.portfolio, view.live_orders) <= 0:
+        if instrument is None or self._bare(instrument, book) <= 0:
             return ()
         written = await self._write(instrument, Purpose.STOP)
         if written is None:
@@ -58,11 +62,31 @@ class Protection:
         leave = await self._write(instrument, Purpose.EXIT)
         return (stop,) if leave is None else (stop, await self._send(leave))
 
-    def _bare(self, instrument: Instrument, portfolio: Portfolio, live: Sequence[Order]) -> Decimal:
+    async def take_profit(self, symbol: str, book: Book) -> tuple[Order, ...]:
+        """Sell a holding whose profit target the market has reached: its stop is taken back, for one of the two ends the other.
+
+        The order takes what the book offers at the target or better and no more; the next sync puts a stop under the rest.
+        A halted account sells nothing, and a price that is too old reaches nothing.
+        """
+        known, instrument, now = book.bought.get(symbol), self._instruments.get(symbol), self._clock.now()
+        if known is None or known.intent.take_profit is None or instrument is None:
+            return ()
+        if book.risk_at(now).trading_state is TradingState.HALTED or _is_leaving(book, symbol):
+            return ()
+        ticker, target = await self._ticker(symbol), instrument.ceil_price(known.intent.take_profit)
+        limits = self._limits.of(self._ledger.account_id, known.intent.strategy)
+        if ticker is None or now - ticker.at > timedelta(seconds=limits.max_price_age_seconds) or ticker.bid < target:
+            return ()
+        await self._cancelling.cancel_stops(symbol, book)
+        leave = await self._write(instrument, Purpose.EXIT, limit=target)
+        sent = () if leave is None else (await self._send(leave),)
+        return (*sent, *await self.protect(symbol, await self._ledger.lately()))
+
+    def _bare(self, instrument: Instrument, book: Book) -> Decimal:
         """What is held and promised to no sale: base cannot be promised twice, to a stop or to an exit."""
-        sales = [order for order in live if order.symbol == instrument.symbol and order.side is Side.SELL]
+        sales = [order for order in book.live.values() if order.symbol == instrument.symbol and order.side is Side.SELL]
         promised = sum((order.remaining for order in sales), ZERO)
-        return instrument.floor_quantity(portfolio.position(instrument.symbol).quantity - promised)
+        return instrument.floor_quantity(book.portfolio.position(instrument.symbol).quantity - promised)
 
     async def _ticker(self, symbol: str) -> Ticker | None:
         try:
@@ -70,40 +94,51 @@ class Protection:
         except (MarketDataError, UnknownSymbol):
             return None  # a stop does not wait for the market data
 
-    async def _write(self, instrument: Instrument, purpose: Purpose) -> Order | None:
+    async def _write(self, instrument: Instrument, purpose: Purpose, limit: Decimal | None = None) -> Order | None:
         """Write the core's own order for the bare part; None when there is none, or it is too small to be sold by itself."""
         now, symbol, ticker = self._clock.now(), instrument.symbol, await self._ticker(instrument.symbol)
         is_stop = purpose is Purpose.STOP
-        async with self._database.transaction() as uow:
-            portfolio = await uow.portfolios.load(self._account_id)
-            quantity = self._bare(instrument, portfolio, await uow.orders.live(self._account_id))
-            entry = await uow.intents.last_entry(self._account_id, symbol)
-            if entry is None or entry.stop_price is None:
+        async with self._ledger.writing() as entry:
+            quantity = self._bare(instrument, entry.book)
+            known = entry.book.bought.get(symbol)
+            if known is None or known.intent.stop_price is None:
                 return None
+            if limit and entry.book.risk_at(now).trading_state is TradingState.HALTED:
+                return None  # since it was looked at
+            bought, stop_price = known.intent, known.intent.stop_price
             # The venue values a stop at its own price and a sale at the market's: neither may be below its minimum.
-            if instrument.is_dust(quantity, min(entry.stop_price, ticker.last if ticker else entry.stop_price)):
+            if instrument.is_dust(quantity, min(stop_price, ticker.last if ticker else stop_price)):
                 return None
             # The leg counts the core's own orders for this entry, so that each has an id of its own on every replay, and no one
             # else's leg is the same.
-            leg = f"{CORE}-{await uow.intents.count(entry.run_id, symbol, CORE)}"
+            leg = f"{CORE}-{await entry.uow.intents.count(bought.run_id, symbol, CORE)}"
             intent = TradeIntent(
-                intent_id=make_intent_id(entry.run_id, purpose, symbol, leg),
-                run_id=entry.run_id,
-                account_id=self._account_id,
+                intent_id=make_intent_id(bought.run_id, purpose, symbol, leg),
+                run_id=bought.run_id,
+                account_id=self._ledger.account_id,
                 proposer=CORE,
                 purpose=purpose,
                 symbol=symbol,
                 side=Side.SELL,
                 quantity=quantity,
-                type=OrderType.STOP if is_stop else OrderType.MARKET,
+                type=OrderType.STOP if is_stop else OrderType.LIMIT if limit else OrderType.MARKET,
                 created_at=now,
-                stop_price=instrument.floor_price(entry.stop_price) if is_stop else None,
-                reason="protects the entry" if is_stop else "its stop was refused",
-                evidence=(entry.intent_id,),
+                limit_price=limit,
+                stop_price=instrument.floor_price(stop_price) if is_stop else None,
+                time_in_force=TimeInForce.IOC if limit else TimeInForce.GTC,
+                reason="protects the entry" if is_stop else "its profit target" if limit else "its stop was refused",
+                evidence=(bought.intent_id,),
+                strategy=bought.strategy,
             )
             check = Check("protective", True, CORE, CORE, "the core's own: it sells what is held and nothing else")
-            await uow.intents.add(intent)
-            await uow.intents.add_decision(RiskDecision(intent.intent_id, Verdict.APPROVED, (check,), now))
+            await entry.uow.intents.add(intent)
+            await entry.decide(intent, RiskDecision(intent.intent_id, Verdict.APPROVED, (check,), now))
             order = make_order(intent, make_request(intent, instrument, ticker, WorkingStyle.NOW), ticker, now)
-            await uow.orders.add(order)
+            await entry.write(order, CORE)
             return order
+
+
+def _is_leaving(book: Book, symbol: str) -> bool:
+    """Whether a sale other than the stop works already."""
+    live = book.live.values()
+    return any(o.symbol == symbol and o.side is Side.SELL and o.purpose is not Purpose.STOP for o in live)

@@ -13,17 +13,20 @@ from trading_core.risk.state import AccountRisk
 _RISK = TypeAdapter(AccountRisk)
 
 
+async def stored_risk(uow: UnitOfWork, account_id: str) -> AccountRisk | None:
+    """The account's risk state; None for an account that has none yet."""
+    content = await uow.risk.load(account_id)
+    return None if content is None else _RISK.validate_python(content)
+
+
 async def load_risk(uow: UnitOfWork, account_id: str, now: datetime) -> AccountRisk:
     """The account's risk state; of an account that has none yet, that of one opened at `now` with what was deposited.
 
     Raises:
         LedgerError: the account is not on record.
     """
-    content = await uow.risk.load(account_id)
-    if content is not None:
-        return _RISK.validate_python(content)
-    portfolio = await uow.portfolios.load(account_id)
-    return AccountRisk.opened(portfolio.deposited, now)
+    known = await stored_risk(uow, account_id)
+    return known or AccountRisk.opened((await uow.portfolios.load(account_id)).deposited, now)
 
 
 async def save_risk(uow: UnitOfWork, account_id: str, before: AccountRisk, after: AccountRisk, now: datetime) -> None:
