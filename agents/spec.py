@@ -5,26 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from agents.answers import Answer
-from trading_core.auth.permissions import Action, Principal
+from trading_core.auth.agents import AgentName as AgentName
+from trading_core.auth.agents import agent
+from trading_core.auth.permissions import Principal
 from trading_core.domain.intents import digest
 
 T_co = TypeVar("T_co", bound=Answer, covariant=True)
 
-AgentName = Literal["market_analysis", "signal", "risk", "execution", "rebalancing"]
-
 
 @dataclass(frozen=True)
 class AgentSpec(Generic[T_co]):
-    """One agent.
+    """One agent. What it may do is in `trading_core.auth.agents`; a tool that needs more is refused by the tool itself.
 
     Attributes:
         answer: the schema of its answer.
         opening: tools called before the first model call, so that one call is the normal case.
         tools: what it may call to dig deeper. Each costs prompt tokens in every call, so what is opened is not offered again.
-        actions: what its principal may do; a tool that needs more is refused by the tool itself.
         model_calls: most calls for one answer, the repair included.
         timeout: seconds for one answer, everything included.
     """
@@ -33,7 +32,6 @@ class AgentSpec(Generic[T_co]):
     answer: type[T_co]
     opening: tuple[str, ...]
     tools: tuple[str, ...]
-    actions: frozenset[Action]
     model_calls: int = 4
     timeout: float = 120.0
 
@@ -50,4 +48,4 @@ class AgentSpec(Generic[T_co]):
         return digest([self.prompt, self.opening, self.tools, self.answer.model_json_schema()])
 
     def principal(self, account_id: str) -> Principal:
-        return Principal(f"agent:{self.name}", self.actions, frozenset({account_id}))
+        return agent(self.name, account_id)
