@@ -1,40 +1,71 @@
-"""Where sessions keep their files."""
+"""Where sessions keep their files, and where their ledgers are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graph.config import SessionConfig
+from trading_core.persistence.engines import parse_location
+
+ACCOUNT = "paper"
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a session keeps its files. A simulation has a ledger of its own: it can be repeated and thrown away."""
+    """Where a session keeps what is its own. A simulation is a thing of its own: it can be repeated and thrown away.
+
+    Attributes:
+        session: the paper exchange's side, checkpoints, and the ledger when there is no `database`.
+        database: a path or URL of one ledger for all sessions, which also keeps the models' answers; None for a file each.
+    """
 
     home: Path
     session: Path
+    database: str | None = None
 
     @classmethod
-    def of(cls, home: Path, config: SessionConfig) -> Folders:
-        return cls(home, home / "simulations" / config.session_id if config.simulated else home / "desk")
+    def of(cls, home: Path, config: SessionConfig, database: str | None = None) -> Folders:
+        """The session's own.
+
+        Raises:
+            ConfigurationError: the database cannot be meant.
+        """
+        return cls(home, _root(home, database), database).of_session(config.session_id, simulated=config.simulated)
 
     @classmethod
-    def all_in(cls, home: Path) -> list[Folders]:
-        """Every session folder that has a ledger, the one written to last first."""
+    def all_in(cls, home: Path, database: str | None = None) -> list[Folders]:
+        """Every session folder that has a ledger, the one written to last first. With a database, its one ledger."""
+        if database is not None:
+            return [cls(home, _root(home, database), database)]
         sessions = [home / "desk", *sorted((home / "simulations").glob("*"))]
-        found = [folders for session in sessions if (folders := cls(home, session)).ledger.is_file()]
+        found = [folders for session in sessions if (folders := cls(home, session))._file.is_file()]
         return sorted(found, key=lambda folders: -folders.written_at)
+
+    def of_session(self, session_id: str, *, simulated: bool) -> Folders:
+        """From where all sessions are kept to where this one is."""
+        return replace(self, session=self.session / "simulations" / session_id if simulated else self.session / "desk")
+
+    @property
+    def is_simulation(self) -> bool:
+        return self.session.parent.name == "simulations"
+
+    @property
+    def account(self) -> str:
+        """The id of the session's account. Live sessions trade on one; a simulation needs its own where ledgers are shared."""
+        return f"{ACCOUNT}-{self.session.name}" if self.database is not None and self.is_simulation else ACCOUNT
 
     @property
     def written_at(self) -> float:
-        """When the ledger was last written to, in seconds of the file system; its write-ahead log counts."""
-        log = self.ledger.with_name(self.ledger.name + "-wal")
-        return max(path.stat().st_mtime for path in (self.ledger, log) if path.exists())
+        """When the ledger's file was last written to, in seconds of the file system; its write-ahead log counts."""
+        log = self._file.with_name(self._file.name + "-wal")
+        return max(path.stat().st_mtime for path in (self._file, log) if path.exists())
 
     @property
-    def ledger(self) -> Path:
-        return self.session / "ledger.db"
+    def ledger(self) -> Path | str:
+        return self._file if self.database is None else self.database
 
     @property
     def checkpoints(self) -> Path:
@@ -45,5 +76,22 @@ class Folders:
         return self.session / "paper.db"
 
     @property
-    def answers(self) -> Path:
-        return self.home / "answers.db"
+    def answers(self) -> Path | str:
+        return self.home / "answers.db" if self.database is None else self.database
+
+    @property
+    def _file(self) -> Path:
+        return self.session / "ledger.db"
+
+
+def _root(home: Path, database: str | None) -> Path:
+    """What belongs to one ledger must not meet another: each shared database has a folder, named without user and password."""
+    if database is None:
+        return home
+    url = parse_location(database)
+    name = str(url.database)
+    where = [url.get_backend_name(), url.host or "", str(url.port or ""), name]
+    if url.get_backend_name() == "sqlite":
+        name, where = Path(name).stem, [str(Path(name).resolve())]
+    token = hashlib.sha256("\n".join(where).encode()).hexdigest()[:8]
+    return home / "databases" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{token}"

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from trading_core.auth.permissions import Principal
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.execution.desk import Desk
 from trading_core.risk.state import Withdrawal
@@ -20,9 +21,9 @@ _log = logging.getLogger("algotrendy.obeying")
 
 
 @asynccontextmanager
-async def obeying(desk: Desk, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
+async def obeying(desk: Desk, who: Principal, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
     """Look at the ledger `every` so many seconds, and take orders back when the kill switch says so, until the block ends."""
-    task = asyncio.create_task(_obey(desk, every), name="obeying")
+    task = asyncio.create_task(_obey(desk, who, every), name="obeying")
     try:
         yield
     finally:
@@ -31,12 +32,12 @@ async def obeying(desk: Desk, every: float = EVERY_SECONDS) -> AsyncIterator[Non
             await task
 
 
-async def _obey(desk: Desk, every: float) -> None:
+async def _obey(desk: Desk, who: Principal, every: float) -> None:
     while True:
         await asyncio.sleep(every)
         try:
-            view = await desk.account()
+            view = await desk.account(who)
             if view.risk.withdrawal is not Withdrawal.NONE and view.live_orders:
-                await desk.sync()
+                await desk.sync(who)
         except AlgoTrendyError as error:  # tried again in a moment, for as long as the state says so
             _log.warning("the kill switch could not be obeyed yet: %s", error)

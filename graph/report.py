@@ -9,7 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from graph.system import ACCOUNT, TradingSystem
+from graph.system import TradingSystem
+from trading_core.auth.agents import runner
 from trading_core.domain.clock import iso
 from trading_core.domain.market import Ticker
 from trading_core.domain.money import ZERO, plain
@@ -70,13 +71,15 @@ class SessionReport:
 
 async def report(system: TradingSystem) -> SessionReport:
     """The session as it stands on record, valued at the clock's present."""
-    await system.desk.sync()
-    view = await system.desk.account()
+    account = system.desk.account_id
+    who = runner(account)
+    await system.desk.sync(who)
+    view = await system.desk.account(who)
     prices = await _prices(system, system.clock.now())
     async with system.database.reading() as uow:
-        curve = await uow.portfolios.curve(ACCOUNT)
-        orders = await uow.orders.all(ACCOUNT)
-        fills = await uow.fills.of_account(ACCOUNT)
+        curve = await uow.portfolios.curve(account)
+        orders = await uow.orders.all(account)
+        fills = await uow.fills.of_account(account)
         runs = await uow.runs.of_session(system.config.session_id)
         signals = [decision for run in runs for decision in await uow.decisions.of_run(run.id) if decision.agent == "signal"]
         decisions = [decision for run in runs for decision in await uow.intents.decisions_of_run(run.id)]
@@ -104,7 +107,7 @@ async def report(system: TradingSystem) -> SessionReport:
         fills=len(fills),
         trading_state=view.risk.trading_state.value,
         state_reason=view.risk.reason,
-        balances_agree=await system.desk.agrees(),
+        balances_agree=await system.desk.agrees(who),
         actions=Counter(_action(decision) for decision in signals),
         denials=Counter(code for decision in decisions for code in decision.reason_codes),
         curve=tuple((point.at, point.equity) for point in curve),
@@ -116,7 +119,7 @@ async def export(system: TradingSystem) -> dict[str, Any]:
     async with system.database.reading() as uow:
         runs = await uow.runs.of_session(system.config.session_id)
         trails = [await uow.runs.whole(run.id) for run in runs]
-        portfolio = await uow.portfolios.load(ACCOUNT)
+        portfolio = await uow.portfolios.load(system.desk.account_id)
     return {
         "session": system.config.session_id,
         "runs": [

@@ -24,6 +24,7 @@ from data_channels.market.synthetic import SyntheticFeed
 from graph.asking import Asker
 from graph.config import SessionConfig
 from graph.events import Listener, ignore
+from graph.folders import ACCOUNT as ACCOUNT
 from graph.folders import Folders as Folders
 from graph.obeying import obeying
 from graph.record import LedgerAnswers, LedgerRecord
@@ -32,6 +33,7 @@ from graph.snapshot import WINDOW, Snapshots, check_listed
 from graph.state import serializer
 from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
 from graph.trading_cycle import CycleContext, RebalancePolicy, build
+from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
 from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
@@ -45,7 +47,6 @@ from trading_core.execution.reconcile import Reconciliation
 from trading_core.persistence.records import SessionRecord
 from trading_core.persistence.session import Database
 
-ACCOUNT = "paper"
 _DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars move the price by less
 
 
@@ -80,6 +81,7 @@ class TradingSystem:
         feed: MarketFeed | None = None,
         at: datetime | None = None,
         model: BaseChatModel | None = None,
+        database: str | None = None,
     ) -> AsyncIterator[TradingSystem]:
         """Open everything, reconcile with the exchange, and close it all at the end.
 
@@ -88,11 +90,13 @@ class TradingSystem:
             at: where a simulated clock starts; the config's start when absent. It never starts before what the paper exchange
                 has already seen.
             model: instead of the one the config describes.
+            database: path or URL of a ledger that sessions share; a file of the session's own when absent.
 
         Raises:
             AlgoTrendyError: something in the config cannot be used; nothing was traded.
         """
-        folders = Folders.of(home, config)
+        folders = Folders.of(home, config, database)
+        account = folders.account
         async with AsyncExitStack() as stack:
             market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config)))
             instruments = await market.instruments()
@@ -101,23 +105,24 @@ class TradingSystem:
             folders.session.mkdir(parents=True, exist_ok=True)
             store = PaperStore(folders.paper)
             clock = _make_clock(config, at, store.progress())
-            database = await stack.enter_async_context(await Database.open(folders.ledger))
-            answers = await stack.enter_async_context(await Database.open(folders.answers))
+            ledger = await stack.enter_async_context(await Database.open(folders.ledger))
+            shared = folders.answers == folders.ledger
+            answers = ledger if shared else await stack.enter_async_context(await Database.open(folders.answers))
             deposit = Money(config.deposit, config.currency)
             rules = PaperRules(impact_coefficient=_impact(config), seed=config.seed)
             broker = await stack.enter_async_context(
-                PaperBroker(market, clock, config.bars, account_id=ACCOUNT, deposit=deposit, store=store, rules=rules)
+                PaperBroker(market, clock, config.bars, account_id=account, deposit=deposit, store=store, rules=rules)
             )
-            async with database.transaction() as uow:
+            async with ledger.transaction() as uow:
                 await uow.portfolios.open_account(
-                    Portfolio.opened(ACCOUNT, config.currency, config.deposit), broker.venue, clock.now()
+                    Portfolio.opened(account, config.currency, config.deposit), broker.venue, clock.now()
                 )
                 if await uow.sessions.get(config.session_id) is None:
                     await uow.sessions.add(SessionRecord(config.session_id, config.stored(), clock.now()))
-            principals = {name: spec.principal(ACCOUNT) for name, spec in ROSTER.items()}
+            principals = {name: spec.principal(account) for name, spec in ROSTER.items()}
             desk = Desk(
-                account_id=ACCOUNT,
-                database=database,
+                account_id=account,
+                database=ledger,
                 broker=broker,
                 feed=market,
                 clock=clock,
@@ -128,12 +133,12 @@ class TradingSystem:
             )
             # Asking the rules again costs less than looking up what they said.
             kept_answers = None if config.model.provider == "rules" else LedgerAnswers(answers, clock)
-            record = LedgerRecord(database, ACCOUNT, clock)
+            record = LedgerRecord(ledger, account, clock)
             snapshots = Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols)
             asker = Asker(
                 agents={name: Agent(spec, chat, _model_name(config, chat), kept_answers) for name, spec in ROSTER.items()},
                 desk=desk,
-                database=database,
+                database=ledger,
                 feed=market,
                 clock=clock,
                 record=record,
@@ -141,11 +146,12 @@ class TradingSystem:
             )
             context = CycleContext(
                 desk=desk,
-                database=database,
+                database=ledger,
                 clock=clock,
                 snapshots=snapshots,
                 asker=asker,
                 principals=principals,
+                runner=runner(account),
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
                 strategy=config.strategy,
             )
@@ -153,11 +159,11 @@ class TradingSystem:
             # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.
             await connection.execute("PRAGMA synchronous = NORMAL")
             saver = AsyncSqliteSaver(connection, serde=serializer())
-            opening, _ = await desk.reconcile()
+            opening, _ = await desk.reconcile(context.runner)
             if not config.simulated:
-                await stack.enter_async_context(obeying(desk))
-            runner = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=ACCOUNT)
-            yield cls(config, market, clock, database, broker, desk, opening, asker, snapshots, record, runner)
+                await stack.enter_async_context(obeying(desk, context.runner))
+            cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
+            yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles)
 
 
 def make_feed(config: SessionConfig) -> MarketFeed:

@@ -56,6 +56,7 @@ class CycleContext:
     snapshots: Snapshots
     asker: Asker
     principals: dict[AgentName, Principal]
+    runner: Principal
     rebalance: RebalancePolicy
     strategy: str = ""
 
@@ -77,11 +78,11 @@ class CycleContext:
 
 async def _snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx, run_id = runtime.context, state["run_id"]
-    for order in await ctx.desk.cancel_entries(but_run=run_id):
+    for order in await ctx.desk.cancel_entries(ctx.runner, but_run=run_id):
         ctx.asker.tell("order_cancelled", run_id, order=order, why="was left working")
     view = await _reconcile(ctx, run_id)
     tickers = await ctx.snapshots.tickers(view.portfolio, state["as_of"])
-    risk = await ctx.desk.observe({symbol: ticker.last for symbol, ticker in tickers.items()}, view)
+    risk = await ctx.desk.observe(ctx.runner, {symbol: ticker.last for symbol, ticker in tickers.items()}, view)
     if risk.trading_state is not view.risk.trading_state:
         ctx.asker.tell("state_changed", run_id, state=risk.trading_state.value, reason=risk.reason)
     snapshot, content = await ctx.snapshots.take(state["as_of"], replace(view, risk=risk), tickers)
@@ -103,7 +104,7 @@ async def _reconcile(ctx: CycleContext, run_id: str) -> AccountView:
     Raises:
         LedgerError: the venue tells of something that the ledger cannot hold: trading must stop.
     """
-    found, synced = await ctx.desk.reconcile()
+    found, synced = await ctx.desk.reconcile(ctx.runner)
     for each in synced:
         await _tell(ctx, run_id, each)
     if found.error is not None:
@@ -115,7 +116,7 @@ async def _reconcile(ctx: CycleContext, run_id: str) -> AccountView:
 
 async def _sync(ctx: CycleContext, run_id: str) -> AccountView:
     """Book what the venue did, and tell of it."""
-    synced = await ctx.desk.sync()
+    synced = await ctx.desk.sync(ctx.runner)
     await _tell(ctx, run_id, synced)
     return synced.view
 
@@ -329,7 +330,7 @@ async def _watch(ctx: CycleContext, run_id: str, sent: Sequence[str]) -> None:
 async def _record(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx = runtime.context
     snapshot = await ctx.snapshot(state)
-    portfolio = (await ctx.desk.account()).portfolio
+    portfolio = (await ctx.desk.account(ctx.runner)).portfolio
     positions = {
         symbol: {"quantity": plain(position.quantity), "price": plain(snapshot.prices[symbol])}
         for symbol, position in portfolio.held().items()

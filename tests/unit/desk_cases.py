@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, PLAIN, at, instrument
+from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Action, Principal, operator
 from trading_core.brokers.base import Balance, Broker, OrderReport
 from trading_core.brokers.paper import PaperBroker
@@ -61,7 +62,7 @@ TRADER = Principal(
     frozenset({Action.PROPOSE_ENTRY, Action.PROPOSE_EXIT, Action.PROPOSE_REBALANCE, Action.PROPOSE_STOP, Action.SUBMIT}),
     frozenset({ACCOUNT}),
 )
-OPERATOR = operator("olga", ACCOUNT)
+OPERATOR, RUNNER = operator("olga", ACCOUNT), runner(ACCOUNT)
 QUIET: Mapping[str, Sequence[Bar]] = {symbol: [flat(hour, volume="100000") for hour in range(100)] for symbol in (BTC, ETH)}
 
 
@@ -220,7 +221,7 @@ class World:
     async def settle(self, seconds: float = 1) -> None:
         """Let orders arrive, then book what happened."""
         await self.clock.sleep(seconds)
-        await self.desk.sync()
+        await self.desk.sync(RUNNER)
 
     async def send(self, intent: TradeIntent, style: WorkingStyle = WorkingStyle.NOW) -> Order:
         """Propose and submit what the gate is expected to let pass."""
@@ -255,7 +256,7 @@ class World:
         return sum((order.remaining for order in stops if order.symbol == symbol), D(0))
 
     async def held(self, symbol: str = BTC) -> Decimal:
-        return (await self.desk.account()).portfolio.position(symbol).quantity
+        return (await self.desk.account(RUNNER)).portfolio.position(symbol).quantity
 
     async def decisions(self, intent: TradeIntent) -> list[Verdict]:
         async with self.database.reading() as uow:
@@ -306,7 +307,7 @@ async def open_world(
         world = World(desk, broker, database, clock, feed, limits)
         await world.start_run(RUN)
         if synced:
-            await desk.sync()
+            await desk.sync(RUNNER)
         yield world
 
 

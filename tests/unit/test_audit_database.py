@@ -23,6 +23,7 @@ from trading_core.audit.chain import GENESIS, AuditFault, FaultKind
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.audit.export import COLUMNS, csv_heading, csv_line, json_line
 from trading_core.audit.verify import AuditVerdict, verify_audit
+from trading_core.auth.permissions import operator
 from trading_core.domain.errors import InvalidInput, LedgerError
 from trading_core.persistence.engines import create_engine, parse_location
 from trading_core.persistence.migrate import downgrade, upgrade
@@ -52,7 +53,7 @@ async def fill(database: Database, count: int) -> None:
 
 async def verified(database: Database, anchor: str | None = None) -> tuple[AuditVerdict, list[tuple[FaultKind, int, int]]]:
     found: list[AuditFault] = []
-    verdict = await verify_audit(database, found.append, anchor=anchor)
+    verdict = await verify_audit(operator("anna"), database, found.append, anchor=anchor)
     assert verdict.faults == len(found)
     assert verdict.first == (found[0] if found else None)
     return verdict, [(fault.kind, fault.first, fault.last) for fault in found]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from graph.obeying import obeying
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, TRADER, D, Fault, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.auth.permissions import Action
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotPermitted
@@ -56,7 +56,7 @@ async def test_only_who_may_control_risk_and_says_why_is_heard(tmp_path: Path, v
         for no_reason in ("", " \n ", "x" * (LONGEST_REASON + 1)):
             with pytest.raises(InvalidInput):
                 await change(OPERATOR, no_reason)
-        assert (await world.desk.account()).risk.trading_state is TradingState.ACTIVE
+        assert (await world.desk.account(RUNNER)).risk.trading_state is TradingState.ACTIVE
         assert await changes(world) == ()
 
 
@@ -65,14 +65,14 @@ async def test_a_halt_outlives_the_process_and_is_audited_with_who_and_why(tmp_p
         await control_of(world).halt(OPERATOR, " one ")
         await control_of(world).halt(OPERATOR, "two")
     async with open_world(tmp_path, hours=2) as world:
-        risk = (await world.desk.account()).risk
+        risk = (await world.desk.account(RUNNER)).risk
         assert (risk.trading_state, risk.reason, risk.changed_by) == (TradingState.HALTED, "two", OPERATOR.name)
         assert [(c.from_state, c.to_state, c.actor, c.reason) for c in await changes(world)] == [
             ("active", "halted", "olga", "one"),
             ("halted", "halted", "olga", "two"),
         ]
         # The loss limits go on observing, and do not end it.
-        seen = await world.desk.observe({BTC: D(100)}, await world.desk.account())
+        seen = await world.desk.observe(RUNNER, {BTC: D(100)}, await world.desk.account(RUNNER))
         assert seen.trading_state is TradingState.HALTED
 
 
@@ -99,12 +99,12 @@ async def test_a_halted_account_sells_nothing_and_is_not_left_bare(tmp_path: Pat
 async def test_resuming_counts_losses_anew_from_the_worth_of_that_moment(tmp_path: Path) -> None:
     async with open_world(tmp_path, daily_loss=D("0.05")) as world:
         await world.hold("500", stop="50")
-        await world.desk.observe({BTC: D(80)}, await world.desk.account())
+        await world.desk.observe(RUNNER, {BTC: D(80)}, await world.desk.account(RUNNER))
         with pytest.raises(MarketDataUnavailable):
             await control_of(world).resume_trading(OPERATOR, "seen", {})
-        assert (await world.desk.account()).risk.trading_state is TradingState.REDUCING
+        assert (await world.desk.account(RUNNER)).risk.trading_state is TradingState.REDUCING
         risk = await control_of(world).resume_trading(OPERATOR, "seen", {BTC: D(80)})
-        portfolio = (await world.desk.account()).portfolio
+        portfolio = (await world.desk.account(RUNNER)).portfolio
         assert risk.peak_equity == risk.day_start_equity == portfolio.equity({BTC: D(80)})
         assert (await world.desk.propose(TRADER, buy("1", symbol=ETH))).verdict is Verdict.APPROVED
         assert [(c.to_state, c.actor) for c in await changes(world)] == [("reducing", "core"), ("active", "olga")]
@@ -123,10 +123,10 @@ async def test_the_kill_switch_takes_back_what_works_and_leaves_the_stops(tmp_pa
     async with open_world(tmp_path) as world:
         resting = await working(world)
         await control_of(world).kill(OPERATOR, "now")
-        (withdrawn,) = (await world.desk.sync()).withdrawn
+        (withdrawn,) = (await world.desk.sync(RUNNER)).withdrawn
         assert (withdrawn.client_order_id, withdrawn.state) == (resting.client_order_id, OrderState.CANCELLED)
         assert await world.covered() == await world.held() == D("9.98")
-        assert (await world.desk.sync()).withdrawn == ()
+        assert (await world.desk.sync(RUNNER)).withdrawn == ()
 
 
 async def test_a_sale_taken_back_leaves_its_base_under_a_stop(tmp_path: Path) -> None:
@@ -160,10 +160,10 @@ async def test_a_cancel_that_was_lost_is_tried_again_at_each_sync(tmp_path: Path
         resting = await working(world)
         world.broker.on_cancel = [Fault.NEVER_ARRIVED]
         await control_of(world).kill(OPERATOR, "now")
-        (withdrawn,) = (await world.desk.sync()).withdrawn
+        (withdrawn,) = (await world.desk.sync(RUNNER)).withdrawn
         assert withdrawn.state is OrderState.UNKNOWN, "nobody knows, so it is not called cancelled"
-        await world.desk.sync()
-        assert (await world.desk.account()).risk.withdrawal is Withdrawal.WORKING
+        await world.desk.sync(RUNNER)
+        assert (await world.desk.account(RUNNER)).risk.withdrawal is Withdrawal.WORKING
         orders = {order.client_order_id: order.state for order in await world.orders(Purpose.ENTRY)}
         assert orders[resting.client_order_id] is OrderState.CANCELLED
 
@@ -191,7 +191,7 @@ async def only_the_stop_is_left(world: World) -> None:
 async def test_a_session_that_waits_obeys_without_being_asked(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world, await Database.open(tmp_path / "ledger.db") as elsewhere:
         await working(world)
-        async with obeying(world.desk, every=0.01):
+        async with obeying(world.desk, RUNNER, every=0.01):
             await Control(ACCOUNT, elsewhere, world.clock).kill(OPERATOR, "now")
             await only_the_stop_is_left(world)
         assert await world.covered() == D("9.98")
@@ -202,10 +202,10 @@ async def test_a_venue_out_of_reach_does_not_stop_the_obeying(tmp_path: Path, ca
         await working(world)
         world.broker.reads_fail = True
         await control_of(world).kill(OPERATOR, "now")
-        async with obeying(world.desk, every=0.01):
+        async with obeying(world.desk, RUNNER, every=0.01):
             async with asyncio.timeout(10):
                 while "could not be obeyed yet" not in caplog.text:  # noqa: ASYNC110 - a log has no event
                     await asyncio.sleep(0.01)
             world.broker.reads_fail = False
             await only_the_stop_is_left(world)
-        assert world.clock.now() - (await world.desk.account()).risk.changed_at < timedelta(minutes=1)
+        assert world.clock.now() - (await world.desk.account(RUNNER)).risk.changed_at < timedelta(minutes=1)

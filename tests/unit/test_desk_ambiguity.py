@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import TRADER, D, Fault, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
 from tests.unit.feeds import flat
 from tests.unit.paper_exchange import BTC, ETH, request
 from trading_core.domain.errors import BrokerUnavailable, LedgerError
@@ -44,14 +44,14 @@ async def test_a_lost_reply_is_unknown_until_the_venue_tells(tmp_path: Path) -> 
         # Asked again, the desk gives the order it has and sends nothing.
         assert await world.desk.submit(TRADER, order.intent_id, WorkingStyle.NOW) == order
         await world.clock.sleep(1)
-        (fill,) = (await world.desk.sync()).fills
-        assert (await world.desk.sync()).fills == ()
+        (fill,) = (await world.desk.sync(RUNNER)).fills
+        assert (await world.desk.sync(RUNNER)).fills == ()
         assert fill.client_order_id == order.client_order_id
         assert (await world.order(buy())).state is OrderState.FILLED
         assert not await _entries_blocked(world)
         entries = [r for r in world.broker.arrived if r.side is order.side]
         assert entries == [order.request]
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_a_lost_reply_of_a_resting_order_is_found_open(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_an_order_that_arrives_after_it_was_given_up_is_taken_back_into_th
         filled = limit == 101
         assert (await world.order(buy())).state is (OrderState.FILLED if filled else OrderState.OPEN)
         assert await world.covered() == await world.held() == (D("9.98") if filled else 0)
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
         assert [r for r in world.broker.arrived if r.client_order_id == order.client_order_id] == [order.request]
 
 
@@ -106,17 +106,17 @@ async def test_a_late_order_that_fills_in_part_is_live_again(tmp_path: Path) -> 
         await world.settle()
         order = await world.order(buy())
         assert (order.state, order.filled) == (OrderState.PARTIALLY_FILLED, 4)
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_a_process_that_died_before_the_send(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await _write_without_sending(world)
         restarted = world.another_desk()
-        await restarted.sync()
+        await restarted.sync(RUNNER)
         assert (await world.order(buy())).state is OrderState.SUBMITTING
         await world.clock.sleep(PATIENCE)
-        await restarted.sync()
+        await restarted.sync(RUNNER)
         ended = await world.order(buy())
         assert ended.state is OrderState.REFUSED
         assert await restarted.submit(TRADER, buy().intent_id, WorkingStyle.NOW) == ended
@@ -130,11 +130,11 @@ async def test_a_process_that_died_before_the_answer_was_written(tmp_path: Path,
         await world.broker.place(order.request)
         await world.clock.sleep(1)
         restarted = world.another_desk()
-        await restarted.sync()
+        await restarted.sync(RUNNER)
         assert (await world.order(buy())).state is state
         assert await restarted.submit(TRADER, buy().intent_id, WorkingStyle.NOW) == await world.order(buy())
         assert len([r for r in world.broker.arrived if r.client_order_id == order.client_order_id]) == 1
-        assert await restarted.agrees()
+        assert await restarted.agrees(RUNNER)
 
 
 async def _write_without_sending(world: World, limit: int = 101) -> Order:
@@ -195,19 +195,19 @@ async def test_a_read_that_fails_assumes_nothing(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         world.broker.on_place = [Fault.REPLY_LOST]
         await world.send(buy())
-        before = await world.desk.account()
+        before = await world.desk.account(RUNNER)
         world.broker.reads_fail = True
         await world.clock.sleep(world.limits.max_account_age_seconds + 1)
         for _ in range(3):
             with pytest.raises(BrokerUnavailable):
-                await world.desk.sync()
+                await world.desk.sync(RUNNER)
         with pytest.raises(BrokerUnavailable):
-            await world.desk.agrees()
-        after = await world.desk.account()
+            await world.desk.agrees(RUNNER)
+        after = await world.desk.account(RUNNER)
         assert (after.portfolio, after.live_orders, after.known_at) == (before.portfolio, before.live_orders, before.known_at)
         assert ReasonCode.ACCOUNT_STALE in codes(await world.desk.propose(TRADER, buy("1", symbol=ETH)))
         world.broker.reads_fail = False
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert (await world.order(buy())).state is OrderState.FILLED
 
 
@@ -224,11 +224,11 @@ async def test_a_cancel_whose_answer_was_lost_is_cleared_up(tmp_path: Path) -> N
         await world.send(buy("3", limit_price=D(95)))
         await world.settle()
         world.broker.on_cancel = [Fault.NEVER_ARRIVED, Fault.REPLY_LOST]
-        (order,) = await world.desk.cancel_entries(but_run="r2")
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert (order.state, order.reason) == (OrderState.UNKNOWN, "cancel: no answer in time.")
         await world.settle()
         assert (await world.order(buy())).state is OrderState.OPEN
-        (order,) = await world.desk.cancel_entries(but_run="r2")
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert order.state is OrderState.UNKNOWN
         await world.settle()
         assert (await world.order(buy())).state is OrderState.CANCELLED
@@ -238,7 +238,7 @@ async def test_an_order_of_somebody_else_stops_the_desk(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.broker.venue_side.place(request("mine", kind=buy().type, limit="95"))
         with pytest.raises(LedgerError, match="'mine'"):
-            await world.desk.sync()
+            await world.desk.sync(RUNNER)
         world.clock.advance_to(world.clock.now() + timedelta(seconds=world.limits.max_account_age_seconds + 1))
         assert ReasonCode.ACCOUNT_STALE in codes(await world.desk.propose(TRADER, buy()))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import OPERATOR, TRADER, D, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import OPERATOR, RUNNER, TRADER, D, World, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC
 from trading_core.auth.permissions import operator
@@ -79,7 +79,7 @@ async def test_a_yes_too_late_is_no_yes(tmp_path: Path) -> None:
     async with open_world(tmp_path, approval_above_notional=THRESHOLD, max_price_age_seconds=86_400) as world:
         entry = await _asked(world)
         await world.clock.sleep(APPROVAL_LASTS + 1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         with pytest.raises(ApprovalError, match="expired"):
             await _answer(world, entry)
         assert codes(await _submit(world, entry)) == (ReasonCode.APPROVAL,)
@@ -89,7 +89,7 @@ async def test_unanswered_it_ends_with_its_time(tmp_path: Path) -> None:
     async with open_world(tmp_path, approval_above_notional=THRESHOLD, max_price_age_seconds=86_400) as world:
         entry = await _asked(world)
         await world.clock.sleep(APPROVAL_LASTS + 1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         answer = await _submit(world, entry)
         assert codes(answer) == (ReasonCode.APPROVAL,)
         assert isinstance(answer, RiskDecision)
@@ -102,7 +102,7 @@ async def test_a_yes_used_too_late_is_no_yes(tmp_path: Path) -> None:
         for intent in (entry, at_the_last_moment):
             await _answer(world, intent)
         await world.clock.sleep(APPROVAL_LASTS)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert isinstance(await _submit(world, at_the_last_moment), Order)
         world.clock.advance_to(world.clock.now() + timedelta(microseconds=1))
         assert codes(await _submit(world, entry)) == (ReasonCode.APPROVAL,)
@@ -115,7 +115,7 @@ async def test_a_yes_dies_when_the_price_has_moved(tmp_path: Path, price: str, s
         entry = await _asked(world)
         await _answer(world, entry)
         world.go(2.5)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         answer = await _submit(world, entry)
         assert isinstance(answer, Order) if sent else codes(answer) == (ReasonCode.APPROVAL,)
 
@@ -137,7 +137,7 @@ async def test_a_yes_to_another_content_counts_for_nothing(tmp_path: Path) -> No
         async with world.database.transaction() as uow:
             await uow.intents._connection.exec_driver_sql("UPDATE intents SET quantity = '600', stop_price = '99'")
         later = world.another_desk()
-        await later.sync()
+        await later.sync(RUNNER)
         answer = await later.submit(TRADER, entry.intent_id, WorkingStyle.NOW)
         assert codes(answer) == (ReasonCode.APPROVAL,)
         assert world.broker.arrived == []
@@ -158,7 +158,7 @@ async def test_an_order_that_outgrew_the_threshold_by_submission_is_denied(tmp_p
         entry = buy(type=buy().type.MARKET, limit_price=None)
         assert (await world.desk.propose(TRADER, entry)).verdict is Verdict.APPROVED
         world.go(2.5)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert codes(await _submit(world, entry)) == (ReasonCode.APPROVAL,)
         assert (await world.decisions(entry))[-1] is Verdict.DENIED
 
@@ -182,7 +182,7 @@ async def test_a_sale_that_waits_for_its_yes_leaves_the_stop_alone(tmp_path: Pat
     async with open_world(tmp_path) as world:
         await world.hold()
         careful = world.another_desk(limits=world.limits.model_copy(update={"approval_above_notional": THRESHOLD}))
-        await careful.sync()
+        await careful.sync(RUNNER)
         leave = sell("9.98")
         await careful.propose(TRADER, leave)
         before = await world.orders()

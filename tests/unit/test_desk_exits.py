@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import QUIET, TRADER, D, Fault, buy, codes, open_world, sell
+from tests.unit.desk_cases import QUIET, RUNNER, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, at
 from trading_core.domain.errors import BrokerUnavailable
@@ -29,7 +29,7 @@ async def test_an_exit_cancels_the_stop_and_sells_what_is_held(tmp_path: Path) -
         await world.settle()
         assert await world.held() == D("0.000998")
         assert len(await world.orders()) == 3
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_what_became_dust_before_it_was_sold_is_denied(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ async def test_what_became_dust_before_it_was_sold_is_denied(tmp_path: Path) -> 
         leave = sell("9.98")
         await world.desk.propose(TRADER, leave)
         world.go(3.1)  # the stop sold all but dust
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert ReasonCode.QUANTITY_INVALID in codes(await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW))
         assert await world.held() == D("0.000998")
 
@@ -51,7 +51,7 @@ async def test_a_sale_is_cut_to_what_a_triggered_stop_has_left(tmp_path: Path) -
         leave = sell("9.98")
         await world.desk.propose(TRADER, leave)
         world.go(3 - 1e-7)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         # The stop trades 4 of 9.98 in the bar that closes while the sale takes it away.
         sent = await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)
         assert isinstance(sent, Order)
@@ -59,9 +59,9 @@ async def test_a_sale_is_cut_to_what_a_triggered_stop_has_left(tmp_path: Path) -
         assert 0 < sold < D("9.98")
         assert sent.request.quantity == D("9.98") - sold
         world.go(8)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert await world.held() >= 0
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_a_sale_in_part_puts_the_rest_under_a_stop_again(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_a_sale_in_part_puts_the_rest_under_a_stop_again(tmp_path: Path) -
         assert await world.covered() == D("5.98")
         await world.settle()
         assert (await world.held(), await world.covered()) == (D("5.98"), D("5.98"))
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_a_sale_that_rests_leaves_the_rest_under_its_stop(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_sale_the_gate_denies_leaves_the_stop_where_it_is(tmp_path: Path
         gone = sell("5", leg="gone")
         await world.desk.propose(TRADER, gone)
         stranger = world.another_desk(principals={})
-        await stranger.sync()
+        await stranger.sync(RUNNER)
         assert ReasonCode.ACTOR_PERMISSION in codes(await stranger.submit(TRADER, gone.intent_id, WorkingStyle.NOW))
         assert await world.orders() == before
 
@@ -106,7 +106,7 @@ async def test_a_sale_denied_after_its_stops_were_cancelled_puts_them_back(tmp_p
         await world.desk.propose(TRADER, leave)
         # The market jumps away while the cancel is on its way: the limit is outside the collar then.
         world.clock.advance_to(at(2))
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         answer = await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)
         assert codes(answer) == (ReasonCode.PRICE_COLLAR,)
         assert [order.state for order in await world.orders(Purpose.STOP)] == [OrderState.CANCELLED, OrderState.OPEN]
@@ -169,7 +169,7 @@ async def test_a_sync_beside_a_sale_does_not_put_its_stop_back(tmp_path: Path) -
 
         async def while_bare(symbol: str) -> dict[str, Ticker]:
             if not await world.orders(Purpose.STOP, live=True):
-                syncs.append(asyncio.create_task(world.desk.sync()))
+                syncs.append(asyncio.create_task(world.desk.sync(RUNNER)))
                 await asyncio.wait(syncs, timeout=0.2)
             return await read(symbol)
 
@@ -201,6 +201,6 @@ async def test_a_dust_holding_the_session_does_not_list_harms_nobody(tmp_path: P
         await world.settle()
     only_btc = {BTC: QUIET[BTC]}
     async with open_world(tmp_path, only_btc, hours=2) as world:
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
         # What the dust is worth is not known here, and an unknown price is not zero.
         assert ReasonCode.EQUITY_UNKNOWN in codes(await world.desk.propose(TRADER, buy("1", leg="later")))

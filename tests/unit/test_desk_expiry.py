@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUN, TRADER, D, Fault, buy, codes, open_world
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUN, RUNNER, TRADER, D, Fault, buy, codes, open_world
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, at
 from trading_core.domain.errors import InvalidInput
@@ -23,12 +23,12 @@ async def test_an_order_that_still_works_is_taken_back_at_the_sync_after_its_tim
     async with open_world(tmp_path) as world:
         await world.send(RESTING)
         world.clock.advance_to(UNTIL - timedelta(microseconds=1))
-        assert (await world.desk.sync()).withdrawn == ()
+        assert (await world.desk.sync(RUNNER)).withdrawn == ()
         assert (await world.order(RESTING)).expires_at == UNTIL
         world.clock.advance_to(UNTIL)
-        (taken,) = (await world.desk.sync()).withdrawn
+        (taken,) = (await world.desk.sync(RUNNER)).withdrawn
         assert (taken.intent_id, taken.state) == (RESTING.intent_id, OrderState.CANCELLED)
-        assert (await world.desk.sync()).withdrawn == ()
+        assert (await world.desk.sync(RUNNER)).withdrawn == ()
         assert await world.broker.open_orders() == []
 
 
@@ -46,9 +46,9 @@ async def test_a_cancel_that_was_lost_is_tried_again(tmp_path: Path) -> None:
         await world.send(RESTING)
         world.clock.advance_to(UNTIL)
         world.broker.on_cancel = [Fault.NEVER_ARRIVED]
-        (taken,) = (await world.desk.sync()).withdrawn
+        (taken,) = (await world.desk.sync(RUNNER)).withdrawn
         assert taken.state is OrderState.UNKNOWN
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert (await world.order(RESTING)).state is OrderState.CANCELLED
 
 
@@ -58,13 +58,13 @@ async def test_what_has_traded_in_time_stays_and_is_protected(tmp_path: Path) ->
         entry = buy("10", expires_at=UNTIL)
         await world.send(entry)
         world.clock.advance_to(UNTIL)
-        (taken,) = (await world.desk.sync()).withdrawn
+        (taken,) = (await world.desk.sync(RUNNER)).withdrawn
         assert (taken.state, taken.filled) == (OrderState.CANCELLED, 4)
         assert await world.covered() == await world.held() == D("3.992")
         (stop,) = await world.orders(Purpose.STOP)
         assert stop.expires_at is None
         world.go(3.5)
-        assert (await world.desk.sync()).withdrawn == ()
+        assert (await world.desk.sync(RUNNER)).withdrawn == ()
 
 
 async def test_a_fill_can_win_the_race(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ async def test_a_fill_can_win_the_race(tmp_path: Path) -> None:
         entry = buy("3", limit_price=D(95), stop_price=D(85), expires_at=at(2.5))
         await world.send(entry)
         world.clock.advance_to(at(3) - timedelta(milliseconds=100))
-        (taken,) = (await world.desk.sync()).withdrawn
+        (taken,) = (await world.desk.sync(RUNNER)).withdrawn
         assert (taken.state, taken.filled) == (OrderState.FILLED, 3)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert await world.covered() == await world.held()
 
 
@@ -84,10 +84,10 @@ async def test_an_order_whose_fate_is_unknown_does_not_end_by_the_clock(tmp_path
         world.broker.on_place = [Fault.LATE]
         await world.desk.propose(TRADER, RESTING)
         world.clock.advance_to(UNTIL - timedelta(seconds=1))
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         await world.desk.submit(TRADER, RESTING.intent_id, WorkingStyle.NOW)
         world.clock.advance_to(UNTIL)
-        (taken,) = (await world.desk.sync()).withdrawn
+        (taken,) = (await world.desk.sync(RUNNER)).withdrawn
         assert taken.state is OrderState.UNKNOWN
         await world.broker.deliver()
         await world.settle()
@@ -111,8 +111,8 @@ async def test_an_approved_intent_that_has_expired_is_not_sent(tmp_path: Path) -
         await world.desk.propose(TRADER, RESTING)
         await world.desk.decide_approval(OPERATOR, RESTING.intent_id, approve=True, reason="in time")
         world.clock.advance_to(UNTIL)
-        await world.desk.sync()
-        assert codes(await world.desk.submit(TRADER, RESTING.intent_id, WorkingStyle.NOW)) == (ReasonCode.EXPIRY,)
+        await world.desk.sync(RUNNER)
+        assert ReasonCode.EXPIRY in codes(await world.desk.submit(TRADER, RESTING.intent_id, WorkingStyle.NOW))
         assert world.broker.attempted == []
         # What it had reserved is free.
         assert await world.desk.affordable(TRADER, buy("900", leg="another")) == 900

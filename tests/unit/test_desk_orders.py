@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, QUIET, RUN, TRADER, D, Fault, buy, codes, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, QUIET, RUN, RUNNER, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, PLAIN, instrument
 from trading_core.auth.permissions import Action, Principal
@@ -30,16 +30,16 @@ async def test_from_a_proposal_to_a_stop(tmp_path: Path) -> None:
         assert sent.state is OrderState.OPEN
         assert sent.arrival_price == 100
         await world.clock.sleep(1)
-        (fill,) = (await world.desk.sync()).fills
+        (fill,) = (await world.desk.sync(RUNNER)).fills
         assert (fill.quantity, fill.price, fill.fee.amount) == (10, 100, D("0.02"))
         assert (await world.order(entry)).state is OrderState.FILLED
         (stop,) = await world.orders(Purpose.STOP)
         # What is left after the fee was taken in base, not what was bought.
         assert (stop.request.quantity, stop.request.stop_price, stop.state) == (D("9.98"), 90, OrderState.OPEN)
         assert stop.request.reduce_only
-        assert await world.desk.agrees()
-        assert (await world.desk.account()).portfolio.balances == {"BTC": D("9.98"), "USDT": D(99_000)}
-        assert (await world.desk.sync()).fills == ()
+        assert await world.desk.agrees(RUNNER)
+        assert (await world.desk.account(RUNNER)).portfolio.balances == {"BTC": D("9.98"), "USDT": D(99_000)}
+        assert (await world.desk.sync(RUNNER)).fills == ()
         assert len(world.broker.arrived) == 2
 
 
@@ -64,7 +64,7 @@ async def test_two_submissions_at_once_are_one_order(tmp_path: Path) -> None:
         other = await Database.open(tmp_path / "ledger.db")
         desks = (world.desk, world.desk, world.another_desk(database=other))
         async with other:
-            await desks[2].sync()
+            await desks[2].sync(RUNNER)
             for intent in (buy("5"), sell("5")):
                 await world.desk.propose(TRADER, intent)
                 answers = await asyncio.gather(
@@ -75,7 +75,7 @@ async def test_two_submissions_at_once_are_one_order(tmp_path: Path) -> None:
                 assert [r for r in world.broker.arrived[arrived:] if r.client_order_id == own.client_order_id] == [own.request]
                 assert await world.decisions(intent) == [Verdict.APPROVED]
                 await world.settle()
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_what_is_approved_and_not_sent_is_reserved(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_two_proposals_at_once_cannot_spend_the_same_cash(tmp_path: Path, 
     async with open_world(tmp_path) as world:
         async with await Database.open(tmp_path / "ledger.db") as other:
             rival = world.another_desk(database=world.database if files == 1 else other)
-            await rival.sync()
+            await rival.sync(RUNNER)
             wanted = [buy("600", leg=str(n), symbol=BTC if n % 2 else ETH) for n in range(6)]
             desks = (world.desk, rival)
             decisions = await asyncio.gather(*(desks[n % 2].propose(TRADER, intent) for n, intent in enumerate(wanted)))
@@ -122,7 +122,7 @@ async def test_the_gate_is_asked_again_before_anything_is_sent(tmp_path: Path) -
         entry = buy()
         assert (await world.desk.propose(TRADER, entry)).verdict is Verdict.APPROVED
         world.go(2.5)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         # The limit is now too far from the market.
         assert codes(await world.desk.submit(TRADER, entry.intent_id, WorkingStyle.NOW)) == (ReasonCode.PRICE_COLLAR,)
         assert await world.decisions(entry) == [Verdict.APPROVED, Verdict.DENIED]
@@ -134,7 +134,7 @@ async def test_denied_stays_denied(tmp_path: Path) -> None:
         entry = buy()
         refused = await world.desk.propose(TRADER, entry)
         assert set(codes(refused)) == {ReasonCode.ACCOUNT_STALE, ReasonCode.VENUE_HEALTH}
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         # The account is known by now, and the record says no: its reservation was given to others.
         assert await world.desk.submit(TRADER, entry.intent_id, WorkingStyle.NOW) == refused
         assert await world.desk.propose(TRADER, entry) == refused
@@ -177,7 +177,7 @@ async def test_a_proposer_who_is_gone_by_submission_is_denied(tmp_path: Path) ->
         entry = buy()
         await world.desk.propose(TRADER, entry)
         later = world.another_desk(principals={OPERATOR.name: OPERATOR})
-        await later.sync()
+        await later.sync(RUNNER)
         answer = await later.submit(OPERATOR, entry.intent_id, WorkingStyle.NOW)
         assert set(codes(answer)) == {ReasonCode.ACTOR_PERMISSION, ReasonCode.ACTOR_ACCOUNT}
         assert world.broker.arrived == []
@@ -252,8 +252,8 @@ async def test_a_new_run_takes_back_what_earlier_ones_left_working(tmp_path: Pat
         resting = buy("3", limit_price=D(95))
         await world.send(resting)
         await world.settle()
-        assert await world.desk.cancel_entries(but_run=RUN) == ()
-        (cancelled,) = await world.desk.cancel_entries(but_run="r2")
+        assert await world.desk.cancel_entries(RUNNER, but_run=RUN) == ()
+        (cancelled,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert (cancelled.intent_id, cancelled.state) == (resting.intent_id, OrderState.CANCELLED)
         assert await world.covered() == await world.held() == D("9.98")
 
@@ -264,10 +264,10 @@ async def test_a_fill_can_win_the_race_against_the_cancel(tmp_path: Path) -> Non
         resting = buy("3", limit_price=D(95), stop_price=D(85))
         await world.send(resting)
         world.clock.advance_to(world.clock.now() + timedelta(hours=2) - timedelta(milliseconds=100))
-        (order,) = await world.desk.cancel_entries(but_run="r2")
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert (order.state, order.filled) == (OrderState.FILLED, 3)
-        assert await world.desk.agrees()
-        await world.desk.sync()
+        assert await world.desk.agrees(RUNNER)
+        await world.desk.sync(RUNNER)
         assert await world.covered() == await world.held()
 
 
@@ -275,7 +275,7 @@ async def test_a_cancel_that_takes_too_long_leaves_the_order_as_it_is(tmp_path: 
     slow = replace(PLAIN, latency=timedelta(seconds=10))
     async with open_world(tmp_path, rules=slow) as world:
         await world.send(buy("3", limit_price=D(95)))
-        (order,) = await world.desk.cancel_entries(but_run="r2")
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert order.state is OrderState.OPEN
         await world.settle(20)
         assert (await world.order(buy())).state is OrderState.CANCELLED
@@ -285,25 +285,25 @@ async def test_an_order_the_venue_does_not_know_is_not_cancelled_into_the_record
     async with open_world(tmp_path) as world:
         world.broker.on_place, world.broker.on_cancel = [Fault.NEVER_ARRIVED], [Fault.REFUSED]
         await world.send(buy())
-        (order,) = await world.desk.cancel_entries(but_run="r2")
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")
         assert order.state is OrderState.UNKNOWN
 
 
 async def test_losses_stop_entries_and_are_not_forgotten(tmp_path: Path) -> None:
     async with open_world(tmp_path, daily_loss=D("0.05")) as world:
         await world.hold("500", stop="50")
-        seen = await world.desk.observe({BTC: D(100)}, await world.desk.account())
+        seen = await world.desk.observe(RUNNER, {BTC: D(100)}, await world.desk.account(RUNNER))
         assert seen.trading_state is TradingState.ACTIVE
-        tripped = await world.desk.observe({BTC: D(80)}, await world.desk.account())
+        tripped = await world.desk.observe(RUNNER, {BTC: D(80)}, await world.desk.account(RUNNER))
         assert tripped.trading_state is TradingState.REDUCING
         assert ReasonCode.TRADING_STATE in codes(await world.desk.propose(TRADER, buy("1", symbol=ETH)))
         with pytest.raises(MarketDataUnavailable):
-            await world.desk.observe({}, await world.desk.account())
+            await world.desk.observe(RUNNER, {}, await world.desk.account(RUNNER))
     async with await Database.open(tmp_path / "ledger.db") as reopened:
         later = world.another_desk(database=reopened)
-        assert (await later.account()).risk == tripped
+        assert (await later.account(RUNNER)).risk == tripped
         # The market comes back; the state does not.
-        assert (await later.observe({BTC: D(200)}, await later.account())).trading_state is TradingState.REDUCING
+        assert (await later.observe(RUNNER, {BTC: D(200)}, await later.account(RUNNER))).trading_state is TradingState.REDUCING
         async with reopened.reading() as uow:
             (change,) = await uow.risk.changes(ACCOUNT)
         assert (change.from_state, change.to_state, change.actor) == ("active", "reducing", "core")
@@ -312,7 +312,7 @@ async def test_losses_stop_entries_and_are_not_forgotten(tmp_path: Path) -> None
 async def test_a_reduced_account_still_sells(tmp_path: Path) -> None:
     async with open_world(tmp_path, daily_loss=D("0.05")) as world:
         await world.hold("500", stop="50")
-        await world.desk.observe({BTC: D(80)}, await world.desk.account())
+        await world.desk.observe(RUNNER, {BTC: D(80)}, await world.desk.account(RUNNER))
         await world.send(sell("499"))
         await world.settle()
         assert await world.held() == 0
@@ -323,11 +323,11 @@ async def test_a_losing_streak_is_counted_from_finished_sales(tmp_path: Path) ->
     async with open_world(tmp_path, bars, limits=LIMITS, consecutive_losses=1, cool_down_seconds=3600) as world:
         await world.hold("10", stop="50")
         world.go(2.5)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         await world.send(sell("9.98"))
         await world.settle()
-        risk = (await world.desk.account()).risk
+        risk = (await world.desk.account(RUNNER)).risk
         assert (risk.consecutive_losses, risk.last_loss_at) == (1, (await world.order(sell())).updated_at)
         assert ReasonCode.CONSECUTIVE_LOSSES in codes(await world.desk.propose(TRADER, buy("1", symbol=ETH)))
-        position = (await world.desk.account()).portfolio.position(BTC)
+        position = (await world.desk.account(RUNNER)).portfolio.position(BTC)
         assert position.realised == Decimal("9.98") * 80 * (1 - Decimal("0.002")) - 1000

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, TRADER, D, Died, Fault, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, RUNNER, TRADER, D, Died, Fault, World, buy, open_world, sell
 from tests.unit.feeds import bar
 from tests.unit.paper_exchange import BTC, ETH, instrument
 from trading_core.brokers.paper_rules import PaperRules
@@ -117,7 +117,7 @@ async def _play(bars: dict[str, list[Bar]], plan: Sequence[Step]) -> None:
             for number, step in enumerate([*_HOLDINGS, *plan]):
                 try:
                     await _take(world, step, number)
-                    await world.desk.sync()
+                    await world.desk.sync(RUNNER)
                 except Died:
                     world.desk = world.another_desk()
                 except BrokerUnavailable:
@@ -127,7 +127,7 @@ async def _play(bars: dict[str, list[Bar]], plan: Sequence[Step]) -> None:
             await _calm_down(world)
             await _check_always(world)
             await _check_memory(world)
-            assert await world.desk.agrees()
+            assert await world.desk.agrees(RUNNER)
             await _check_everything_is_protected(world)
             await _check_nothing_stays_reserved(world)
 
@@ -145,7 +145,7 @@ async def _take(world: World, step: Step, number: int) -> None:
         case Do("restart"):
             world.desk = world.another_desk()
         case Do("cancel entries"):
-            await world.desk.cancel_entries(but_run="a later one")
+            await world.desk.cancel_entries(RUNNER, but_run="a later one")
         case Do(line):
             world.broker.reads_fail = line == "line down"
 
@@ -183,7 +183,7 @@ async def _calm_down(world: World) -> None:
     await world.broker.deliver()
     for _ in range(3):
         await world.settle(ABSENT_AFTER.total_seconds())
-    await world.desk.cancel_entries(but_run="a later one")
+    await world.desk.cancel_entries(RUNNER, but_run="a later one")
     for _ in range(3):
         await world.settle(ABSENT_AFTER.total_seconds())
 
@@ -191,7 +191,7 @@ async def _calm_down(world: World) -> None:
 async def _check_always(world: World) -> None:
     sent = [request.client_order_id for request in world.broker.attempted]
     assert len(sent) == len(set(sent)), "an order was sent twice"
-    portfolio = (await world.desk.account()).portfolio
+    portfolio = (await world.desk.account(RUNNER)).portfolio
     assert all(amount >= 0 for amount in portfolio.balances.values())
     async with world.database.reading() as uow:
         intents = {intent.intent_id: intent for intent in await uow.intents.of_run(RUN)}
@@ -216,7 +216,7 @@ def _within(quantity: D, limit: D | None, intent: TradeIntent) -> bool:
 
 
 async def _check_everything_is_protected(world: World) -> None:
-    view = await world.desk.account()
+    view = await world.desk.account(RUNNER)
     for symbol, position in view.portfolio.held().items():
         sales = [order for order in view.live_orders if order.symbol == symbol and order.side is Side.SELL]
         bare = instrument(symbol).floor_quantity(position.quantity - sum((order.remaining for order in sales), ZERO))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, TRADER, D, Fault, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, at
 from trading_core.auth.permissions import Action
@@ -124,10 +124,10 @@ async def test_an_order_that_never_arrived_is_replaced_in_full(tmp_path: Path) -
 async def test_a_process_that_dies_between_the_two_is_gone_on_with(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.send(OLD)
-        (order,) = await world.desk.cancel_entries(but_run="r2")  # as far as it came
+        (order,) = await world.desk.cancel_entries(RUNNER, but_run="r2")  # as far as it came
         assert order.state is OrderState.CANCELLED
         successor = world.another_desk()
-        await successor.sync()
+        await successor.sync(RUNNER)
         new = await _replace(world, desk=successor)
         assert isinstance(new, Order)
         assert _sent(world) == [OLD_ID, NEW_ID]
@@ -136,10 +136,10 @@ async def test_a_process_that_dies_between_the_two_is_gone_on_with(tmp_path: Pat
 async def test_a_process_that_dies_before_the_new_order_is_sent_is_gone_on_with(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.send(OLD)
-        await world.desk.cancel_entries(but_run="r2")
+        await world.desk.cancel_entries(RUNNER, but_run="r2")
         await world.desk.propose(TRADER, NEW)  # as far as it came
         successor = world.another_desk()
-        await successor.sync()
+        await successor.sync(RUNNER)
         assert isinstance(await _replace(world, desk=successor), Order)
         assert _sent(world) == [OLD_ID, NEW_ID]
 
@@ -151,7 +151,7 @@ async def test_what_was_left_then_is_what_is_sent_however_much_fills_since(tmp_p
         world.go(1.5)
         first = await _replace(world, replace(NEW, limit_price=D(101)))
         world.go(4)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         again = await _replace(world, replace(NEW, limit_price=D(101)))
         assert isinstance(first, Order)
         assert isinstance(again, Order)
@@ -191,7 +191,7 @@ async def test_an_exit_is_replaced_and_the_stop_comes_back(tmp_path: Path) -> No
         assert await world.covered() == D("5.98")
         await world.settle()
         assert await world.covered() == D("5.98")
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +261,6 @@ async def test_an_order_in_what_is_no_longer_listed_ends_and_nothing_follows(tmp
     async with open_world(tmp_path) as world:
         await world.send(OLD)
         later = world.another_desk(instruments={ETH: world.desk.instruments[ETH]})
-        await later.sync()
+        await later.sync(RUNNER)
         assert ReasonCode.INSTRUMENT_UNKNOWN in codes(await _replace(world, desk=later))
         assert (await world.order(OLD)).state is OrderState.CANCELLED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, D, Died, Fault, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, D, Died, Fault, World, buy, open_world, sell
 from tests.unit.feeds import BarFeed, bar, flat
 from tests.unit.paper_exchange import BTC, instrument
 from trading_core.domain.market import Ticker
@@ -35,7 +35,10 @@ async def _exits(world: World) -> list[Order]:
 
 
 async def _assert_proven(world: World) -> None:
-    findings = [*await verify_ledger(world.database, ACCOUNT), *await verify_venue(world.database, ACCOUNT, world.broker)]
+    findings = [
+        *await verify_ledger(RUNNER, world.database, ACCOUNT),
+        *await verify_venue(RUNNER, world.database, ACCOUNT, world.broker),
+    ]
     assert not [finding for finding in findings if not finding.holds]
 
 
@@ -44,15 +47,15 @@ async def test_at_its_target_a_holding_is_sold_and_its_stop_is_gone(tmp_path: Pa
         await _hold(world)
         assert (await _exits(world), await world.covered()) == ([], D("9.98"))
         world.go(2.1)
-        (leave,) = (await world.desk.sync()).placed
+        (leave,) = (await world.desk.sync(RUNNER)).placed
         request = leave.request
         assert (request.type, request.limit_price, request.time_in_force) == (OrderType.LIMIT, TARGET, TimeInForce.IOC)
         assert (request.quantity, request.reduce_only) == (D("9.98"), True)
         await world.settle()
-        assert (await world.held(), (await world.desk.account()).live_orders) == (0, ())
+        assert (await world.held(), (await world.desk.account(RUNNER)).live_orders) == (0, ())
         (stop,) = await world.orders(Purpose.STOP)
         assert stop.state is OrderState.CANCELLED
-        assert (await world.desk.account()).portfolio.position(BTC).realised > 0
+        assert (await world.desk.account(RUNNER)).portfolio.position(BTC).realised > 0
         async with world.database.reading() as uow:
             intent = await uow.intents.get(leave.intent_id)
         assert intent is not None
@@ -81,7 +84,7 @@ async def test_it_is_the_bid_that_has_to_reach_the_target(tmp_path: Path, half_s
     async with open_world(tmp_path, bars, half_spread=half_spread) as world:
         await _hold(world)
         world.go(2.1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert bool(await _exits(world)) is reached
         assert await world.covered() == (0 if reached else D("9.98"))
 
@@ -91,11 +94,11 @@ async def test_what_the_book_does_not_take_is_stopped_again(tmp_path: Path) -> N
     async with open_world(tmp_path, {BTC: thin}) as world:
         await _hold(world)
         world.go(3.1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         world.go(4.1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         (leave,) = await _exits(world)
-        assert (leave.state, leave.filled) == (OrderState.EXPIRED, 4)
+        assert (leave.state, leave.filled) == (OrderState.CANCELLED, 4)
         assert await world.covered() == await world.held() == D("5.98")
         await _assert_proven(world)
 
@@ -118,7 +121,7 @@ async def test_a_halted_account_sells_nothing(tmp_path: Path, verb: str, sold: b
         await _hold(world)
         await getattr(Control(ACCOUNT, world.database, world.clock), verb)(OPERATOR, "for the test")
         world.go(2.1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert bool(await _exits(world)) is sold
         assert await world.covered() == D(covered)
 
@@ -128,7 +131,7 @@ async def test_where_the_stops_are_killed_too_the_target_is(tmp_path: Path) -> N
         await _hold(world)
         await Control(ACCOUNT, world.database, world.clock).kill(OPERATOR, "for the test", stops_too=True)
         world.go(2.1)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert (await _exits(world), await world.covered(), await world.held()) == ([], 0, D("9.98"))
 
 
@@ -137,10 +140,10 @@ async def test_a_target_on_its_way_is_killed(tmp_path: Path) -> None:
         await _hold(world)
         world.go(2.1)
         world.broker.on_place = [Fault.LATE]
-        (leave,) = (await world.desk.sync()).placed
+        (leave,) = (await world.desk.sync(RUNNER)).placed
         assert leave.state is OrderState.UNKNOWN
         await Control(ACCOUNT, world.database, world.clock).kill(OPERATOR, "for the test")
-        assert [order.client_order_id for order in (await world.desk.sync()).withdrawn] == [leave.client_order_id]
+        assert [order.client_order_id for order in (await world.desk.sync(RUNNER)).withdrawn] == [leave.client_order_id]
         await world.settle(ABSENT_AFTER.total_seconds())
         assert await world.covered() == await world.held() == D("9.98")
         assert len(await _exits(world)) == 1
@@ -170,10 +173,10 @@ async def test_a_price_that_is_too_old_for_the_strategy_reaches_nothing(tmp_path
     async with open_world(tmp_path, {BTC: [flat(0), flat(1), flat(2, "112")]}) as world:
         book = LimitsBook(desk=world.limits, strategy={"careful": {"max_price_age_seconds": 3600}})
         world.desk = world.another_desk(limits=book)
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         await _hold(world, strategy=strategy)
         world.go(4.5)  # the last price is an hour and a half old
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert bool(await _exits(world)) is sold
 
 
@@ -190,7 +193,7 @@ async def test_a_target_that_is_refused_leaves_the_holding_under_its_stop(tmp_pa
         await _hold(world)
         world.go(2.1)
         world.broker.on_place = [Fault.REFUSED]
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert [order.state for order in await _exits(world)] == [OrderState.REFUSED]
         assert await world.covered() == await world.held() == D("9.98")
 
@@ -200,7 +203,7 @@ async def test_a_stop_that_may_still_work_is_not_sold_beside(tmp_path: Path) -> 
         await _hold(world)
         world.go(2.1)
         world.broker.on_cancel = [Fault.NEVER_ARRIVED]
-        assert (await world.desk.sync()).placed == ()
+        assert (await world.desk.sync(RUNNER)).placed == ()
         assert (await _exits(world), await world.covered()) == ([], D("9.98"))
         # The venue has told by the next sync, and the target is still reached.
         await world.settle()
@@ -230,7 +233,7 @@ async def test_a_process_that_dies_on_the_way_loses_nothing_and_sells_once(tmp_p
         for fault in (Fault.DIES_BEFORE, Fault.DIES_AFTER):
             world.broker.on_place = [fault]
             with pytest.raises(Died):
-                await world.desk.sync()
+                await world.desk.sync(RUNNER)
             world.desk = world.another_desk()
             await world.settle(ABSENT_AFTER.total_seconds())
             await world.settle()
@@ -249,7 +252,7 @@ async def test_two_desks_at_the_target_sell_it_once(tmp_path: Path) -> None:
         await _hold(world)
         world.go(2.1)
         rivals = [world.desk, world.another_desk(), world.another_desk(database=elsewhere)]
-        await asyncio.gather(*(desk.sync() for desk in rivals))
+        await asyncio.gather(*(desk.sync(RUNNER) for desk in rivals))
         for _ in range(2):
             await world.settle()
         assert await world.held() == 0
@@ -264,5 +267,5 @@ async def test_the_newest_entry_tells_where_the_target_is(tmp_path: Path) -> Non
         await _hold(world, target=D(120), leg="b")
         world.go(2.1)
         world.desk = world.another_desk()  # from the ledger as from memory
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert (await _exits(world), await world.covered()) == ([], D("19.96"))

@@ -12,7 +12,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api import seeding
+from graph.system import ACCOUNT
 from tests.unit.schema_description import described
+from trading_core.auth.agents import runner
 from trading_core.brokers.paper_store import PaperStore
 from trading_core.domain.errors import ConfigurationError
 from trading_core.execution.verify import verify_ledger
@@ -77,7 +79,7 @@ async def test_every_step_goes_down_and_up_over_data(engine: AsyncEngine, empty_
     async with engine.connect() as connection:
         assert (await connection.execute(select(orders.c.client_order_id, orders.c.filled))).all() == before
     async with await Database.open(empty_location) as database:
-        assert all(finding.holds for finding in await verify_ledger(database, seeding.ACCOUNT))
+        assert all(finding.holds for finding in await verify_ledger(runner(ACCOUNT), database, seeding.ACCOUNT))
 
 
 async def test_the_migrations_make_the_tables_of_the_code(engine: AsyncEngine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.unit.desk_cases import QUIET, TRADER, D, Fault, buy, codes, open_world, sell
+from tests.unit.desk_cases import QUIET, RUNNER, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.domain.intents import Verdict
@@ -22,12 +22,12 @@ async def test_every_part_of_an_entry_gets_its_stop(tmp_path: Path) -> None:
         covered = []
         for hour in (1.1, 2.1, 3.1, 4.1):
             world.go(hour)
-            await world.desk.sync()
+            await world.desk.sync(RUNNER)
             covered.append((await world.held(), await world.covered()))
         # 4, 8 and 10 bought, less 0.2 % each time; the stops come in whole lots.
         assert covered == [(D("3.992"), D("3.992")), (D("7.984"), D("7.984")), (D("9.98"), D("9.98")), (D("9.98"), D("9.98"))]
         assert len(await world.orders(Purpose.STOP)) == 3
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_the_cores_orders_are_on_record_like_any_other(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ async def test_a_stop_sells_what_it_covers(tmp_path: Path) -> None:
     async with open_world(tmp_path, {BTC: bars}) as world:
         await world.hold("10")
         world.go(3.1)
-        (fill,) = (await world.desk.sync()).fills
+        (fill,) = (await world.desk.sync(RUNNER)).fills
         assert (fill.quantity, fill.price) == (D("9.98"), 90)
         assert await world.held() == 0
-        assert (await world.desk.account()).live_orders == ()
-        assert (await world.desk.account()).risk.consecutive_losses == 1
+        assert (await world.desk.account(RUNNER)).live_orders == ()
+        assert (await world.desk.account(RUNNER)).risk.consecutive_losses == 1
 
 
 async def test_a_stop_that_the_market_has_passed_becomes_a_sale(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ async def test_a_stop_that_the_market_has_passed_becomes_a_sale(tmp_path: Path) 
     async with open_world(tmp_path, {BTC: bars}) as world:
         await world.send(buy("10"))
         world.go(2.1)  # bought at 100; before it was seen, the market opened far below the stop
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert [(o.purpose, o.state) for o in await world.orders()][1:] in (
             [(Purpose.STOP, OrderState.REFUSED), (Purpose.EXIT, OrderState.OPEN)],
             [(Purpose.EXIT, OrderState.OPEN), (Purpose.STOP, OrderState.REFUSED)],
         )
         await world.settle()
         assert await world.held() == 0
-        assert await world.desk.agrees()
+        assert await world.desk.agrees(RUNNER)
 
 
 async def test_where_the_venue_takes_no_stop_the_holding_is_sold(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_a_stop_needs_no_market_data(tmp_path: Path) -> None:
         await world.clock.sleep(1)
         deaf = type(world.feed)([], {}, half_spread="0")
         blind = world.another_desk(feed=deaf)
-        await blind.sync()
+        await blind.sync(RUNNER)
         assert await world.covered() == D("9.98")
         (stop,) = await world.orders(Purpose.STOP)
         assert stop.arrival_price is None
@@ -137,7 +137,7 @@ async def test_two_syncs_at_once_place_one_stop(tmp_path: Path) -> None:
         await world.clock.sleep(1)
         async with await Database.open(tmp_path / "ledger.db") as other:
             rivals = [world.desk, world.desk, world.another_desk(), world.another_desk(database=other)]
-            await asyncio.gather(*(desk.sync() for desk in rivals))
+            await asyncio.gather(*(desk.sync(RUNNER) for desk in rivals))
         (stop,) = await world.orders(Purpose.STOP)
         assert (stop.state, stop.request.quantity) == (OrderState.OPEN, D("9.98"))
         assert len(await world.orders()) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import TRADER, D, Fault, LossyBroker, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import RUNNER, TRADER, D, Fault, LossyBroker, World, buy, codes, open_world, sell
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.brokers.base import OrderReport
 from trading_core.domain.errors import BrokerUnavailable
@@ -37,13 +37,13 @@ def tamper(folder: Path, statement: str, *values: str) -> None:
 
 
 async def rows(world: World) -> tuple[Row, ...]:
-    return (await world.desk.reconcile())[0].rows
+    return (await world.desk.reconcile(RUNNER))[0].rows
 
 
 async def test_an_account_that_agrees_has_nothing_to_tell(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.hold()
-        found, synced = await world.desk.reconcile()
+        found, synced = await world.desk.reconcile(RUNNER)
         assert (found.rows, found.agrees, found.disagreement, len(synced)) == ((), True, "", 1)
 
 
@@ -51,7 +51,7 @@ async def test_what_happened_meanwhile_is_booked_and_told(tmp_path: Path) -> Non
     async with open_world(tmp_path) as world:
         sent = await world.send(buy())
         await world.clock.sleep(1)
-        found, synced = await world.desk.reconcile()
+        found, synced = await world.desk.reconcile(RUNNER)
         assert found.agrees
         assert found.rows == (Row(Difference.ORDER_STATE, sent.client_order_id, "open", "filled", "booked", False),)
         assert [fill.quantity for each in synced for fill in each.fills] == [10]
@@ -63,16 +63,16 @@ async def test_a_balance_that_differs_in_its_last_digit_stops_entries_and_no_exi
         async with world.database.reading() as uow:
             cash = (await uow.portfolios.load("paper-1")).cash
         tamper(tmp_path, "UPDATE balances SET amount = ? WHERE asset = 'USDT'", str(cash + D("0.00000001")))
-        found, _ = await world.desk.reconcile()
+        found, _ = await world.desk.reconcile(RUNNER)
         assert [(row.kind, row.subject, row.blocks) for row in found.rows] == [(Difference.BALANCE, "USDT", True)]
-        assert not await world.desk.agrees()
+        assert not await world.desk.agrees(RUNNER)
         answer = await world.desk.propose(TRADER, buy("1", symbol=ETH))
         assert codes(answer) == (ReasonCode.TRADING_STATE,)
         assert "balance USDT" in answer.failed[0].detail
-        assert (await world.desk.account()).risk.trading_state is TradingState.ACTIVE, "it is not written down"
+        assert (await world.desk.account(RUNNER)).risk.trading_state is TradingState.ACTIVE, "it is not written down"
         assert (await world.desk.propose(TRADER, sell("1"))).verdict is Verdict.APPROVED
         tamper(tmp_path, "UPDATE balances SET amount = ? WHERE asset = 'USDT'", str(cash))
-        assert (await world.desk.reconcile())[0].agrees
+        assert (await world.desk.reconcile(RUNNER))[0].agrees
         assert (await world.desk.propose(TRADER, buy("1", symbol=ETH, leg="2"))).verdict is Verdict.APPROVED
 
 
@@ -81,7 +81,7 @@ async def test_an_order_of_somebody_else_is_named_and_left_alone(tmp_path: Path)
         foreign = OrderRequest("theirs", BTC, Side.BUY, OrderType.LIMIT, D(1), limit_price=D(50))
         await world.broker.venue_side.place(foreign)
         await world.clock.sleep(1)
-        found, _ = await world.desk.reconcile()
+        found, _ = await world.desk.reconcile(RUNNER)
         assert [(row.kind, row.subject) for row in found.rows] == [(Difference.FOREIGN_ORDER, "theirs"), (Difference.RECORD, "")]
         assert found.error is not None
         assert ReasonCode.TRADING_STATE in codes(await world.desk.propose(TRADER, buy()))
@@ -94,7 +94,7 @@ async def test_a_live_order_that_the_venue_has_lost_stays_live_and_blocks(tmp_pa
         (stop,) = await world.orders(Purpose.STOP)
         desk = world.another_desk(broker=Forgetful(world.broker))
         # Its balances are those of the paper exchange, which still has the order.
-        found, _ = await desk.reconcile()
+        found, _ = await desk.reconcile(RUNNER)
         assert [(row.kind, row.subject, row.blocks) for row in found.rows] == [
             (Difference.MISSING_ORDER, stop.client_order_id, True)
         ]
@@ -105,7 +105,7 @@ async def test_an_order_whose_answer_was_lost_is_told_and_blocks_only_its_symbol
     async with open_world(tmp_path) as world:
         world.broker.on_place = [Fault.NEVER_ARRIVED]
         lost = await world.send(buy())
-        found, _ = await world.desk.reconcile()
+        found, _ = await world.desk.reconcile(RUNNER)
         assert [(row.kind, row.subject, row.blocks) for row in found.rows] == [
             (Difference.MISSING_ORDER, lost.client_order_id, False)
         ]
@@ -139,4 +139,4 @@ async def test_a_venue_that_cannot_be_read_is_not_one_that_agrees(tmp_path: Path
     async with open_world(tmp_path) as world:
         world.broker.reads_fail = True
         with pytest.raises(BrokerUnavailable):
-            await world.desk.reconcile()
+            await world.desk.reconcile(RUNNER)

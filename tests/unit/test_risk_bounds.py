@@ -179,10 +179,13 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
         case(sell(10), portfolio=LONG, open_orders=(live(Side.SELL, 1, state=OrderState.UNKNOWN),)),
     ),
     (C.OVERSELL, case(sell(1), portfolio=LONG), case(sell(1), portfolio=holding(0, BTC="NaN"))),
+    (C.OVERSELL, case(sell(1), portfolio=LONG), case(sell(1), portfolio=holding(0, BTC="1E+19"))),
     (C.UNKNOWN_ORDER, case(open_orders=(live(symbol=ETH, state=OrderState.UNKNOWN),)), case(open_orders=(LOST,))),
     (C.EQUITY_UNKNOWN, case(portfolio=holding(1000, ETH=1)), case(portfolio=holding(1000, ETH=1), tickers={BTC: ticker()})),
     (C.EQUITY_UNKNOWN, case(portfolio=holding("0.01")), case(portfolio=holding(0))),
     (C.EQUITY_UNKNOWN, case(), case(portfolio=holding(1000, ETH="NaN"))),
+    (C.EQUITY_UNKNOWN, case(), case(portfolio=holding(ETH="-1"))),
+    (C.EQUITY_UNKNOWN, case(), case(portfolio=holding(ETH="1E+19"))),
     (C.RESERVATION_UNKNOWN, case(open_orders=(live(),)), case(open_orders=(live(limit_price=NAN),))),
     (C.RESERVATION_UNKNOWN, case(open_orders=(live(),)), case(open_orders=(live(symbol="XRP/USDT"),))),
     (C.RESERVATION_UNKNOWN, case(open_orders=(live(),)), case(open_orders=(live(quantity=1, filled=D(2)),))),
@@ -338,7 +341,12 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
     ),
     (
         C.DUPLICATE_INTENT,
-        case(recent_orders=(recent(60, symbol=BTC, quantity=D(10)),)),
+        case(sell(), portfolio=LONG, recent_orders=(recent(1, symbol=BTC, quantity=D(10)),)),
+        case(sell(), portfolio=LONG, recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL),)),
+    ),
+    (
+        C.DUPLICATE_INTENT,
+        case(recent_orders=(recent(60, symbol=BTC, quantity=D(10)), recent(3_600, symbol=BTC, quantity=D(10)))),
         case(recent_orders=(recent(59, symbol=BTC, quantity=D(10)),)),
     ),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -102,3 +103,17 @@ def test_an_age_needs_two_times_with_zones() -> None:
 def test_a_clock_without_zone_is_read_as_utc() -> None:
     assert aware(NOW) is NOW
     assert aware(NAIVE) == NOW
+
+
+def test_the_product_of_two_amounts_is_exact() -> None:
+    largest = D("999999999999999999.9999999")
+    with localcontext(ARITHMETIC):
+        product = largest * largest
+    assert Fraction(product) == Fraction(largest) ** 2
+
+
+def test_no_arithmetic_of_the_gate_raises() -> None:
+    with localcontext(ARITHMETIC):
+        for number in (D(1) / D(0), D("sNaN") + 1, D("Infinity") - D("Infinity"), D("1E+999999") * D("1E+999999")):
+            assert not number <= 1
+            assert text(number) in ("unknown", "Infinity")

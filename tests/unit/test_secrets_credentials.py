@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from trading_core.audit.verify import verify_audit
-from trading_core.auth.permissions import Action, Principal
+from trading_core.auth.permissions import Action, Principal, operator
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import ConfigurationError, InvalidInput, NotPermitted, SecretUnreadable
 from trading_core.persistence.credential_tables import venue_credentials
@@ -117,7 +117,7 @@ def service(database: Database, *keys: bytes, days: int = 0) -> VenueCredentials
 
 
 async def trail(database: Database) -> list[tuple[str, str, str, str | None, str | None]]:
-    assert (await verify_audit(database, print)).holds
+    assert (await verify_audit(operator("anna"), database, print)).holds
     async with database.reading() as uow:
         return [(row.actor, row.action, row.subject_id, row.before, row.after) async for row in uow.audit.walk()]
 

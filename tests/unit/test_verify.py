@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, QUIET, Fault, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, QUIET, RUNNER, Fault, World, buy, open_world, sell
 from tests.unit.feeds import flat
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.domain.orders import Purpose
@@ -26,7 +26,7 @@ async def trade(world: World) -> None:
     await world.send(buy("1", symbol=ETH, leg="refused"))
     await world.send(buy("3", symbol=ETH, leg="rests", limit_price=D(95)))
     await world.settle()
-    await world.desk.cancel_entries(but_run="r2")
+    await world.desk.cancel_entries(RUNNER, but_run="r2")
     world.broker.on_place = [Fault.REPLY_LOST]
     await world.send(buy("2", symbol=ETH, leg="lost"))
     await world.settle()
@@ -39,8 +39,8 @@ async def offences(world: World) -> dict[str, tuple[str, ...]]:
 
 async def findings(world: World) -> list[Finding]:
     return [
-        *await verify_ledger(world.database, ACCOUNT),
-        *await verify_venue(world.database, ACCOUNT, world.broker),
+        *await verify_ledger(RUNNER, world.database, ACCOUNT),
+        *await verify_venue(RUNNER, world.database, ACCOUNT, world.broker),
     ]
 
 
@@ -121,7 +121,7 @@ async def test_a_row_that_cannot_be_read_is_an_offence_and_no_crash(tmp_path: Pa
     async with open_world(tmp_path) as world:
         await trade(world)
         tamper(tmp_path, "UPDATE order_events SET state = 'sold' WHERE ENTRY")
-        (finding,) = await verify_ledger(world.database, ACCOUNT)
+        (finding,) = await verify_ledger(RUNNER, world.database, ACCOUNT)
         assert (finding.holds, "sold" in finding.offences[0]) == (False, True)
 
 
@@ -135,7 +135,7 @@ async def test_a_live_order_that_the_venue_does_not_have_is_found(tmp_path: Path
         assert found == {
             "live orders at the venue": (f"order {stop.client_order_id}: 0 on record, none by the venue",),
         }
-        await world.desk.sync()
+        await world.desk.sync(RUNNER)
         assert await offences(world) == {}
 
 

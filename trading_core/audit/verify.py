@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from trading_core.audit.chain import AuditFault, AuditHead, ChainCheck
+from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.errors import InvalidInput
+from trading_core.persistence.repositories.audit import AuditRepository
 from trading_core.persistence.session import Database
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,7 +30,21 @@ class AuditVerdict:
         return self.faults == 0
 
 
-async def verify_audit(database: Database, tell: Callable[[AuditFault], object], *, anchor: str | None = None) -> AuditVerdict:
+@asynccontextmanager
+async def audit_trail(principal: Principal, database: Database) -> AsyncIterator[AuditRepository]:
+    """The trail in one consistent view, for whoever may read it.
+
+    Raises:
+        NotPermitted: the principal may not.
+    """
+    principal.require(Action.READ_AUDIT)
+    async with database.reading() as uow:
+        yield uow.audit
+
+
+async def verify_audit(
+    principal: Principal, database: Database, tell: Callable[[AuditFault], object], *, anchor: str | None = None
+) -> AuditVerdict:
     """Walk the whole chain in constant memory.
 
     Args:
@@ -36,6 +53,7 @@ async def verify_audit(database: Database, tell: Callable[[AuditFault], object],
             cut off its end, or rewrote it with all hashes behind.
 
     Raises:
+        NotPermitted: the principal may not read the trail.
         InvalidInput: the anchor is no hash.
     """
     if anchor is not None and not _HASH.fullmatch(anchor := anchor.strip().lower()):
@@ -50,10 +68,10 @@ async def verify_audit(database: Database, tell: Callable[[AuditFault], object],
             faults, first = faults + 1, first or fault
             tell(fault)
 
-    async with database.reading() as uow:
-        head = await uow.audit.head()
+    async with audit_trail(principal, database) as trail:
+        head = await trail.head()
         check = ChainCheck(head, anchor)
-        async for row in uow.audit.walk():
+        async for row in trail.walk():
             count(check.add(row))
         count(check.end())
     return AuditVerdict(check.rows, head, faults, first)

@@ -58,7 +58,7 @@ class ApiKeys:
         Raises:
             InvalidInput: no name or scope, or a life that is not between nothing and `LONGEST_LIFE`.
             NotPermitted: the actor does not manage users, or the key would do what the actor or the user may not.
-            UserError: there is no such user.
+            UserError: there is no such user, or it is deactivated.
         """
         actor.require(Action.MANAGE_USERS)
         async with self._database.reading() as uow:
@@ -85,6 +85,10 @@ class ApiKeys:
         )
         secret = random_text(self._token_bytes)
         async with self._database.transaction() as uow:
+            if not (await uow.users.locked(user.id)).user.is_active:  # or the key would outlive the end of all others
+                raise UserError(
+                    f"{user.username!r} is deactivated", not_done="No key was made", next_step="Activate the user first"
+                )
             await uow.api_keys.add(key, digest(secret))
             after = {
                 "user_id": key.user_id,

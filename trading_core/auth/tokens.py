@@ -126,6 +126,12 @@ class KeyRing:
         self.signing = signing
         self._verifying = {key.kid: key.key for key in (*retired, signing.verifying)}
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The ids of all keys, the one that signs first."""
+        signs = self.signing.verifying.kid
+        return (signs, *(kid for kid in self._verifying if kid != signs))
+
     def key(self, kid: object) -> Ed25519PublicKey | None:
         """The key that signed under this id; None when the ring never had it, or has it no more."""
         return self._verifying.get(kid) if isinstance(kid, str) else None

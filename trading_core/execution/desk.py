@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from trading_core.auth.permissions import Principal
+from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.clock import Clock
 from trading_core.domain.instruments import Instrument
@@ -48,7 +48,8 @@ class Desk:
     """One account at one broker.
 
     Args:
-        principals: who may propose, by name; at submission the gate asks again with the proposer's own authority.
+        principals: agents and others that no table of users knows, by name. At submission the gate asks again with the
+            proposer's own authority as it is then.
         strategy: the one that is followed here.
 
     Attributes:
@@ -92,8 +93,17 @@ class Desk:
         self._replacing = Replacing(self._ledger, self._cancelling, self._proposing, self._submitting, instruments)
         self._syncing = asyncio.Lock()
 
-    async def account(self) -> AccountView:
-        """Portfolio, live orders and risk state as the ledger has them."""
+    async def account(self, principal: Principal) -> AccountView:
+        """Portfolio, live orders and risk state as the ledger has them.
+
+        Raises:
+            NotPermitted: the principal may not read one of the three.
+        """
+        for action in (Action.READ_PORTFOLIO, Action.READ_ORDERS, Action.READ_RISK):
+            principal.require(action, self.account_id)
+        return await self._view()
+
+    async def _view(self) -> AccountView:
         return (await self._ledger.book()).view(self._clock.now(), self._booking.known_at)
 
     async def propose(self, principal: Principal, intent: TradeIntent) -> RiskDecision:
@@ -123,7 +133,11 @@ class Desk:
         return await self._proposing.propose_fitting(principal, wanted)
 
     async def affordable(self, principal: Principal, intent: TradeIntent) -> Decimal:
-        """The largest quantity up to the intent's own that every quantity-dependent check lets pass; 0 for none."""
+        """The largest quantity up to the intent's own that every quantity-dependent check lets pass; 0 for none.
+
+        Raises:
+            NotPermitted: the principal may not propose this.
+        """
         return await self._proposing.affordable(principal, intent)
 
     async def decide_approval(self, principal: Principal, intent_id: str, *, approve: bool, reason: str) -> Approval:
@@ -173,22 +187,27 @@ class Desk:
         """
         return await self._replacing.replace(principal, client_order_id, wanted, style)
 
-    async def sync(self) -> Synced:
+    async def sync(self, principal: Principal) -> Synced:
         """Book what the venue did, take back what was killed or has expired, then see to it that every holding has its stop.
 
         Raises:
+            NotPermitted: the principal may not operate the desk.
             BrokerUnavailable: the venue could not be read; nothing was assumed.
             LedgerError: the venue tells of something the ledger cannot hold, such as an order of somebody else.
         """
+        principal.require(Action.OPERATE, self.account_id)
+        return await self._sync()
+
+    async def _sync(self) -> Synced:
         async with self._syncing:
             fills = await self._booking.sync()
-            view = await self.account()
+            view = await self._view()
             withdrawn = await self._cancelling.withdraw(view.live_orders, view.risk.withdrawal)
-            view = await self.account() if withdrawn else view
+            view = await self._view() if withdrawn else view
             if view.risk.withdrawal is Withdrawal.ALL:
                 return Synced(fills, (), view, withdrawn)
             orders = await self._protect(view)
-            return Synced(fills, orders, await self.account() if orders else view, withdrawn)
+            return Synced(fills, orders, await self._view() if orders else view, withdrawn)
 
     async def _protect(self, view: AccountView) -> tuple[Order, ...]:
         # All are seen to the end, also when one fails: an order that is on its way must not be left alone.
@@ -203,35 +222,44 @@ class Desk:
             raise failed[0]
         return tuple(placed)
 
-    async def agrees(self) -> bool:
+    async def agrees(self, principal: Principal) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.
 
         Raises:
+            NotPermitted: the principal may not read the portfolio.
             BrokerUnavailable: the venue could not be read.
         """
+        principal.require(Action.READ_PORTFOLIO, self.account_id)
         return not await self._reconciler.balances()
 
-    async def reconcile(self) -> tuple[Reconciliation, tuple[Synced, ...]]:
+    async def reconcile(self, principal: Principal) -> tuple[Reconciliation, tuple[Synced, ...]]:
         """`sync`, compare everything with the venue, and take back orphan stops. While it does not agree, nothing is entered.
 
         Returns:
             What was found, and what each sync on the way brought.
 
         Raises:
+            NotPermitted: the principal may not operate the desk.
             BrokerUnavailable: the venue could not be read; nothing was assumed.
         """
+        principal.require(Action.OPERATE, self.account_id)
         synced: list[Synced] = []
         self._ledger.forget()  # what is compared is what is on record, not what this process remembers of it
 
         async def sync() -> None:
-            synced.append(await self.sync())
+            synced.append(await self._sync())
 
         found = await self._reconciler.reconcile(sync)
         self.inputs.disagreement = found.disagreement
         return found, tuple(synced)
 
-    async def observe(self, prices: Mapping[str, Decimal], view: AccountView) -> AccountRisk:
-        """Let the loss limits see what the account of `view` is worth at `prices`."""
+    async def observe(self, principal: Principal, prices: Mapping[str, Decimal], view: AccountView) -> AccountRisk:
+        """Let the loss limits see what the account of `view` is worth at `prices`.
+
+        Raises:
+            NotPermitted: the principal may not operate the desk.
+        """
+        principal.require(Action.OPERATE, self.account_id)
         equity = view.portfolio.equity(prices)
         if view.risk.observe(equity, self._clock.now(), self._account_limits) == view.risk:
             return view.risk
@@ -241,8 +269,13 @@ class Desk:
             entry.book = replace(entry.book, risk=after)
             return after
 
-    async def cancel_entries(self, *, but_run: str) -> tuple[Order, ...]:
-        """Take back buys that earlier runs left working: a new run decides anew."""
-        view = await self.account()
+    async def cancel_entries(self, principal: Principal, *, but_run: str) -> tuple[Order, ...]:
+        """Take back buys that earlier runs left working: a new run decides anew.
+
+        Raises:
+            NotPermitted: the principal may not operate the desk.
+        """
+        principal.require(Action.OPERATE, self.account_id)
+        view = await self._view()
         stale = [order for order in view.live_orders if order.run_id != but_run and order.side is Side.BUY]
         return tuple([await self._cancelling.cancel(order) for order in stale])

@@ -6,11 +6,12 @@ the book in memory, nobody else has written in between, and nothing needs to be 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind, recorded
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
@@ -22,6 +23,15 @@ from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.limits_book import LimitsBook
 
 _DAY = 86_400
+VENUE = "venue"  # the actor of what the venue says
+# Fills are on record as such, each under the venue's own number. What else ends or suspends an order is told to the audit trail.
+_TOLD = {
+    OrderEvent.REFUSED: AuditAction.ORDER_REFUSED,
+    OrderEvent.AMBIGUOUS: AuditAction.ORDER_UNKNOWN,
+    OrderEvent.ABSENT: AuditAction.ORDER_CLOSED,
+    OrderEvent.CANCELLED: AuditAction.ORDER_CLOSED,
+    OrderEvent.EXPIRED: AuditAction.ORDER_CLOSED,
+}
 
 
 @dataclass(slots=True)
@@ -35,7 +45,9 @@ class Entry:
 
     uow: UnitOfWork
     book: Book
+    now: datetime
     recent_since: datetime
+    told: list[AuditEntry] = field(default_factory=list)
 
     async def order(self, client_order_id: str) -> Order:
         """An order as it stands.
@@ -58,15 +70,36 @@ class Entry:
         denied = decision.verdict is Verdict.DENIED
         self.book = self.book.releasing(intent.intent_id) if denied else self.book.reserving(intent)
 
-    async def write(self, order: Order, proposer: str) -> None:
-        """Write down an order that is to be sent."""
+    async def write(self, order: Order, proposer: str, sender: str) -> None:
+        """Write down an order that is to be sent, by whom it was proposed and who sends it."""
         await self.uow.orders.add(order)
         self.book = self.book.sending(order, proposer, self.recent_since)
+        what = recorded(order.request, "symbol", "side", "type", "quantity", "limit_price", "stop_price", "time_in_force")
+        what |= {"intent_id": order.intent_id, "purpose": order.purpose, "proposer": proposer}
+        key, run_id = order.client_order_id, order.run_id
+        self.tell(sender, AuditAction.ORDER_SUBMITTED, SubjectKind.ORDER, key, None, what, run_id=run_id)
 
     async def move(self, before: Order, after: Order, event: OrderEvent, detail: str) -> None:
         """Write down what became of an order."""
         await self.uow.orders.update(before, after, event, detail)
         self.book = self.book.moving(after)
+        if event in _TOLD:
+            told = [recorded(order, "state", "filled", "reason") for order in (before, after)]
+            self.tell(VENUE, _TOLD[event], SubjectKind.ORDER, after.client_order_id, *told, run_id=after.run_id)
+
+    def tell(
+        self,
+        actor: str,
+        action: AuditAction,
+        kind: SubjectKind,
+        subject_id: str,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object] | None,
+        *,
+        run_id: str,
+    ) -> None:
+        """Have the audit trail told when this ends: its head is held until the commit, and is asked for last."""
+        self.told.append(AuditEntry(self.now, actor, action, kind, subject_id, before, after, run_id))
 
 
 class Ledger:
@@ -148,13 +181,15 @@ class Ledger:
             if not isinstance(known, Book) or known.version != version - 1:
                 known = await self._read(uow, version - 1)
             now = self._clock.now()
-            entry = Entry(uow, replace(known, version=version), now - self._recent)
+            entry = Entry(uow, replace(known, version=version), now, now - self._recent)
             yield entry
             after = entry.book
             if after.portfolio is not known.portfolio:
                 await uow.portfolios.save(after.portfolio, known.portfolio)
             if after.risk is not None and after.risk != known.risk:
                 await save_risk(uow, self.account_id, known.risk_at(now), after.risk, now)
+            for told in entry.told:
+                await uow.audit.append(told)
             uow.memo[self.account_id] = after
         # What committed together is on record together: the last of them is what the account now is.
         last = uow.memo[self.account_id]

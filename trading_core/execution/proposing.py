@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from trading_core.audit.entry import AuditAction, SubjectKind, recorded
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock, utc
 from trading_core.domain.errors import ApprovalError, InvalidInput, NotPermitted
@@ -59,6 +60,7 @@ class Proposing:
 
     async def affordable(self, principal: Principal, intent: TradeIntent) -> Decimal:
         """See `Desk.affordable`."""
+        principal.require(PROPOSES[intent.purpose], intent.account_id)
         tickers = await self._inputs.tickers(intent.symbol)
         book = await self._ledger.book()
         inputs = self._inputs.read(book, principal, tickers, has_approval=False, but=intent.intent_id)
@@ -85,6 +87,9 @@ class Proposing:
             decided = await uow.approvals.decide(intent_id, state, by=principal.name, at=now, reason=reason)
             if decided.state is not ApprovalState.APPROVED:
                 entry.book = entry.book.releasing(intent_id)
+            given = AuditAction.APPROVAL_GIVEN if decided.state is ApprovalState.APPROVED else AuditAction.APPROVAL_REFUSED
+            told = [recorded(one, "state", "content_hash", "price", "reason") for one in (asked, decided)]
+            entry.tell(principal.name, given, SubjectKind.INTENT, intent_id, *told, run_id=intent.run_id)
         if decided.state is ApprovalState.EXPIRED:
             raise ApprovalError(
                 f"the approval of {intent_id[:12]!r} expired at {asked.expires_at}", not_done="Nothing was approved"

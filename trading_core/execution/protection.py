@@ -134,7 +134,7 @@ class Protection:
             await entry.uow.intents.add(intent)
             await entry.decide(intent, RiskDecision(intent.intent_id, Verdict.APPROVED, (check,), now))
             order = make_order(intent, make_request(intent, instrument, ticker, WorkingStyle.NOW), ticker, now)
-            await entry.write(order, CORE)
+            await entry.write(order, CORE, CORE)
             return order
 
 

@@ -6,11 +6,17 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 
+from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind, recorded
 from trading_core.persistence.records import RiskStateChange
 from trading_core.persistence.unit_of_work import UnitOfWork
-from trading_core.risk.state import AccountRisk
+from trading_core.risk.state import AccountRisk, TradingState, Withdrawal
 
 _RISK = TypeAdapter(AccountRisk)
+_ACTIONS = {
+    TradingState.ACTIVE: AuditAction.RISK_RESUMED,
+    TradingState.REDUCING: AuditAction.RISK_REDUCED,
+    TradingState.HALTED: AuditAction.RISK_HALTED,
+}
 
 
 async def stored_risk(uow: UnitOfWork, account_id: str) -> AccountRisk | None:
@@ -35,6 +41,15 @@ async def save_risk(uow: UnitOfWork, account_id: str, before: AccountRisk, after
     if _decision(before) != _decision(after):
         states = (before.trading_state.value, after.trading_state.value)
         await uow.risk.change(RiskStateChange(account_id, *states, after.changed_by, after.reason, now))
+        was, is_now = (recorded(risk, "trading_state", "withdrawal", "reason") for risk in (before, after))
+        subject = SubjectKind.ACCOUNT, account_id
+        await uow.audit.append(AuditEntry(now, after.changed_by, _action(after), *subject, was, is_now))
+
+
+def _action(after: AccountRisk) -> AuditAction:
+    if after.withdrawal is not Withdrawal.NONE:
+        return AuditAction.RISK_KILLED
+    return _ACTIONS[after.trading_state]
 
 
 def _decision(risk: AccountRisk) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from trading_core.auth.identity import user_principal
 from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.clock import Clock
@@ -55,7 +56,8 @@ class Submitting:
         """See `Desk.submit`."""
         principal.require(Action.SUBMIT, self._ledger.account_id)
         intent = (await self._ledger.lately()).waiting.get(intent_id) or await self._ledger.intent(intent_id)
-        return await (self._sell(intent, style) if intent.side is Side.SELL else self._submit(intent, style))
+        send = self._sell if intent.side is Side.SELL else self._submit
+        return await send(principal, intent, style)
 
     async def protect(self, symbol: str) -> tuple[Order, ...]:
         """See to it that a holding has its stop, or is sold at its profit target; the orders that were sent for it."""
@@ -63,7 +65,7 @@ class Submitting:
             stops = await self._protection.protect(symbol, await self._ledger.lately())
             return (*stops, *await self._protection.take_profit(symbol, await self._ledger.lately()))
 
-    async def _sell(self, intent: TradeIntent, style: WorkingStyle) -> Order | RiskDecision:
+    async def _sell(self, principal: Principal, intent: TradeIntent, style: WorkingStyle) -> Order | RiskDecision:
         """Cancel the stops that hold the base at the venue, sell no more than is then held, and stop the rest again."""
         async with self._selling[intent.symbol]:
             # Asked before the stops are touched: a sale that may not be made leaves them where they are.
@@ -74,7 +76,7 @@ class Submitting:
             if not isinstance(decision, RiskDecision) or decision.verdict is not Verdict.APPROVED:
                 return decision
             await self._cancelling.cancel_stops(intent.symbol, entry.book)
-            result = await self._submit(intent, style, only_held=True)
+            result = await self._submit(principal, intent, style, only_held=True)
             await self._protection.protect(intent.symbol, await self._ledger.lately())
             return result
 
@@ -84,7 +86,9 @@ class Submitting:
         instrument = self._instruments.get(intent.symbol)
         return replace(intent, quantity=min(intent.quantity, instrument.floor_quantity(held))) if instrument else intent
 
-    async def _submit(self, intent: TradeIntent, style: WorkingStyle, *, only_held: bool = False) -> Order | RiskDecision:
+    async def _submit(
+        self, principal: Principal, intent: TradeIntent, style: WorkingStyle, *, only_held: bool = False
+    ) -> Order | RiskDecision:
         """Decide once more and write the order down, in one transaction; then send it."""
         tickers = await self._inputs.tickers(intent.symbol)
         ticker = tickers.get(intent.symbol)
@@ -98,7 +102,7 @@ class Submitting:
                 return decision
             request = make_request(sized, self._instruments[intent.symbol], ticker, style)
             order = make_order(intent, request, ticker, self._clock.now())
-            await entry.write(order, intent.proposer)
+            await entry.write(order, intent.proposer, principal.name)
         return await self.send(order)
 
     async def _said(self, entry: Entry, intent: TradeIntent) -> Order | RiskDecision | None:
@@ -116,7 +120,8 @@ class Submitting:
     async def _decide(self, entry: Entry, intent: TradeIntent, sized: TradeIntent, tickers: Mapping[str, Ticker]) -> RiskDecision:
         """The gate's word at submission, with the proposer's own authority. `sized` is the intent, or less of it."""
         limits = self._limits.of(intent.account_id, intent.strategy)
-        proposer = self._principals.get(intent.proposer, Principal(intent.proposer, frozenset(), frozenset()))
+        known = self._principals.get(intent.proposer) or await user_principal(entry.uow, intent.proposer)
+        proposer = known or Principal(intent.proposer, frozenset(), frozenset())
         inputs = self._inputs.read(entry.book, proposer, tickers, has_approval=False, but=intent.intent_id)
         decision = evaluate(sized, inputs, limits)
         if decision.verdict is Verdict.NEEDS_APPROVAL:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.domain.instruments import Instrument
@@ -81,8 +82,13 @@ async def read_ledger(uow: UnitOfWork, account_id: str) -> Ledger:
     )
 
 
-async def verify_ledger(database: Database, account_id: str) -> tuple[Finding, ...]:
-    """Check the ledger against itself. It needs no venue and no market."""
+async def verify_ledger(principal: Principal, database: Database, account_id: str) -> tuple[Finding, ...]:
+    """Check the ledger against itself. It needs no venue and no market.
+
+    Raises:
+        NotPermitted: the principal may not read the record.
+    """
+    principal.require(Action.READ_RECORD, account_id)
     try:
         async with database.reading() as uow:
             ledger = await read_ledger(uow, account_id)
@@ -91,12 +97,14 @@ async def verify_ledger(database: Database, account_id: str) -> tuple[Finding, .
     return tuple(Finding(name, compared(ledger), _all(check, ledger)) for name, compared, check in _CHECKS)
 
 
-async def verify_venue(database: Database, account_id: str, broker: Broker) -> tuple[Finding, ...]:
+async def verify_venue(principal: Principal, database: Database, account_id: str, broker: Broker) -> tuple[Finding, ...]:
     """Check the ledger against the venue.
 
     Raises:
+        NotPermitted: the principal may not read the record.
         BrokerUnavailable: the venue could not be read.
     """
+    principal.require(Action.READ_RECORD, account_id)
     at_venue = {asset: balance.total for asset, balance in (await broker.balances()).items()}
     traded = {fill.trade_id: fill for fill in await broker.fills(since=_BEGINNING)}
     working = {report.client_order_id: report.filled for report in await broker.open_orders()}

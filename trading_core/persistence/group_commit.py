@@ -34,6 +34,10 @@ class _Group:
     async def end(self, *, commit: bool) -> None:
         try:
             await (self.transaction.commit() if commit else self.transaction.rollback())
+        except BaseException:
+            # SQLAlchemy takes a transaction that failed to commit for ended. SQLite does not: the next one could not begin.
+            await self.connection.invalidate()
+            raise
         finally:
             await self.connection.close()
 

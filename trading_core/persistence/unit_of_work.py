@@ -86,7 +86,7 @@ class UnitOfWork:
 
     @cached_property
     def audit(self) -> AuditRepository:
-        return AuditRepository(self._connection)
+        return AuditRepository(self._connection, self.memo)
 
     @cached_property
     def credentials(self) -> CredentialsRepository:

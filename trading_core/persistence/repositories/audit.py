@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, LargeBinary, RowMapping, Select, case, cast, func, insert, literal_column, null, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trading_core.audit.chain import AuditHead, AuditRow, seal
 from trading_core.audit.entry import AuditEntry, name_text, time_text
@@ -22,6 +23,7 @@ BATCH = 500  # rows read at a time while walking
 _LOCKED_HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update()
 _HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1)
 _INSERT = insert(audit_log)
+_AT = "audit.head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,15 @@ EVERYTHING = AuditFilter()
 
 
 class AuditRepository(Repository):
-    """Appends to the chain and reads it. One object serves one transaction."""
+    """Appends to the chain and reads it. One object serves one transaction.
 
-    _locked: AuditHead | None = None  # the head as this transaction holds it, locked until its end
+    Args:
+        memo: of transactions that commit together. The head is in it once one of them has locked it.
+    """
+
+    def __init__(self, connection: AsyncConnection, memo: dict[str, object] | None = None) -> None:
+        super().__init__(connection)
+        self._memo = {} if memo is None else memo
 
     async def append(self, entry: AuditEntry) -> AuditRow:
         """Tell the trail of a change, in the transaction that makes it.
@@ -51,10 +59,12 @@ class AuditRepository(Repository):
         Raises:
             LedgerError: the head of the chain is gone.
         """
-        head = self._locked or await self._lock()
+        head = self._memo.get(_AT)
+        if not isinstance(head, AuditHead):
+            head = await self._lock()
         row = seal(entry, head)
         await self._write(_INSERT, columns(row))
-        self._locked = AuditHead(row.sequence, row.hash)
+        self._memo[_AT] = AuditHead(row.sequence, row.hash)
         return row
 
     async def head(self) -> AuditHead | None:

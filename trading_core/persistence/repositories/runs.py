@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, bindparam, select, update
 from trading_core.domain.errors import RunError
 from trading_core.persistence.records import RunRecord, RunState, RunTrail, SessionRecord, SnapshotRecord
 from trading_core.persistence.repositories.base import Repository, columns, without
+from trading_core.persistence.repositories.removal import remove
 from trading_core.persistence.repositories.trails import read_trail
 from trading_core.persistence.tables import runs, sessions, snapshots
 
@@ -26,6 +27,10 @@ _NEXT = (
 class SessionsRepository(Repository):
     async def add(self, record: SessionRecord) -> None:
         await self._write(sessions.insert(), columns(record))
+
+    async def remove(self, session_id: str, account_id: str) -> bool:
+        """Take a session and its account out of the ledger, to do it again from its start: see `removal.remove`."""
+        return await remove(self._connection, session_id, account_id)
 
     async def get(self, session_id: str) -> SessionRecord | None:
         row = await self._one(select(sessions).where(sessions.c.id == session_id))
@@ -114,6 +119,11 @@ class RunsRepository(Repository):
         """The run of the session that was started last."""
         return next(iter(await self.recent(1, session_id)), None)
 
+    async def last_of_account(self, account_id: str) -> RunRecord | None:
+        """The run on the account that was started last."""
+        row = await self._one(select(runs).where(runs.c.account_id == account_id).order_by(runs.c.sequence.desc()).limit(1))
+        return None if row is None else _run(row)
+
     async def of_session(self, session_id: str) -> tuple[RunRecord, ...]:
         """Every run of a session, in the order they were started."""
         query = select(runs).where(runs.c.session_id == session_id).order_by(runs.c.sequence)
@@ -121,8 +131,9 @@ class RunsRepository(Repository):
 
     async def in_state(self, session_id: str, *states: RunState) -> tuple[RunRecord, ...]:
         """The session's runs in any of `states`, in the order they were started."""
-        query = select(runs).where(runs.c.session_id == session_id, runs.c.state.in_(states)).order_by(runs.c.sequence)
-        return tuple(_run(row) for row in await self._all(query))
+        # Sorted in Python: asked for an order, SQLite would walk all of the session's runs by the index that has it.
+        rows = await self._all(select(runs).where(runs.c.session_id == session_id, runs.c.state.in_(states)))
+        return tuple(_run(row) for row in sorted(rows, key=lambda row: int(row["sequence"])))
 
     async def count_before(self, run_id: str) -> int:
         """How many runs of the same session were started before this one; 0 for a run that is not on record."""
