@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check lint types imports format lock bench clean
+.PHONY: help setup run test test-slow mutation check lint types imports format lock bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: check ## lint, types, import rules, then the whole test suite
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
 	@$(BIN)/pytest -m slow -n auto
 
+mutation: setup ## change the gate and the order table in small ways and list what no test notices (an hour)
+	@$(BIN)/python -m tests.mutation
+
 check: lint types imports ## lint, types and import rules
 
 lint: setup
@@ -54,6 +57,7 @@ lock: ## renew requirements.lock from pyproject.toml
 bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/decision.py
 	@$(BIN)/python benchmarks/desk.py
+	@$(BIN)/python benchmarks/persistence.py
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy
