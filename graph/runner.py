@@ -10,8 +10,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
+from graph.context import CycleContext
 from graph.state import CycleState
-from graph.trading_cycle import CycleContext
 from trading_core.domain.clock import utc
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError
 from trading_core.persistence.records import RunKind, RunRecord, RunState

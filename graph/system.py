@@ -22,17 +22,19 @@ from data_channels.market.history import HistoryFeed
 from data_channels.market.live import LiveFeed
 from data_channels.market.synthetic import SyntheticFeed
 from graph.asking import Asker
+from graph.bookkeeping import Bookkeeping
 from graph.config import SessionConfig
+from graph.context import CycleContext, RebalancePolicy
 from graph.events import Listener, ignore
 from graph.folders import ACCOUNT as ACCOUNT
 from graph.folders import Folders as Folders
-from graph.obeying import obeying
 from graph.record import LedgerAnswers, LedgerRecord
 from graph.runner import Runner
 from graph.snapshot import WINDOW, Snapshots, check_listed
 from graph.state import serializer
+from graph.tending import tending
 from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
-from graph.trading_cycle import CycleContext, RebalancePolicy, build
+from graph.trading_cycle import build
 from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
 from trading_core.brokers.paper import PaperBroker
@@ -151,6 +153,7 @@ class TradingSystem:
                 snapshots=snapshots,
                 asker=asker,
                 principals=principals,
+                books=Bookkeeping(desk, ledger, clock, runner(account), listener),
                 runner=runner(account),
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
                 strategy=config.strategy,
@@ -161,7 +164,7 @@ class TradingSystem:
             saver = AsyncSqliteSaver(connection, serde=serializer())
             opening, _ = await desk.reconcile(context.runner)
             if not config.simulated:
-                await stack.enter_async_context(obeying(desk, context.runner))
+                await stack.enter_async_context(tending(context.books))
             cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
             yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from graph.obeying import obeying
 from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.auth.permissions import Action
@@ -180,32 +178,3 @@ async def test_an_order_that_was_on_its_way_is_taken_back_when_it_arrives(tmp_pa
         await sending
         await world.settle()
         assert (await world.order(intent)).state is OrderState.CANCELLED
-
-
-async def only_the_stop_is_left(world: World) -> None:
-    async with asyncio.timeout(10):
-        while [order.purpose for order in await world.orders(live=True)] != [Purpose.STOP]:  # noqa: ASYNC110 - another task writes it
-            await asyncio.sleep(0.01)
-
-
-async def test_a_session_that_waits_obeys_without_being_asked(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world, await Database.open(tmp_path / "ledger.db") as elsewhere:
-        await working(world)
-        async with obeying(world.desk, RUNNER, every=0.01):
-            await Control(ACCOUNT, elsewhere, world.clock).kill(OPERATOR, "now")
-            await only_the_stop_is_left(world)
-        assert await world.covered() == D("9.98")
-
-
-async def test_a_venue_out_of_reach_does_not_stop_the_obeying(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with open_world(tmp_path) as world:
-        await working(world)
-        world.broker.reads_fail = True
-        await control_of(world).kill(OPERATOR, "now")
-        async with obeying(world.desk, RUNNER, every=0.01):
-            async with asyncio.timeout(10):
-                while "could not be obeyed yet" not in caplog.text:  # noqa: ASYNC110 - a log has no event
-                    await asyncio.sleep(0.01)
-            world.broker.reads_fail = False
-            await only_the_stop_is_left(world)
-        assert world.clock.now() - (await world.desk.account(RUNNER)).risk.changed_at < timedelta(minutes=1)
