@@ -22,7 +22,7 @@ from tests.mutation.runner import Broken, sampled, survivors
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("trading_core", "tests", "api", "graph", "agents", "tools", "data_channels", "pyproject.toml")
-_IN_COPY = "MUTATION_COPY"
+_IN_COPY, PROGRESS_EVERY = "MUTATION_COPY", 100
 
 
 def main() -> int:
@@ -55,7 +55,9 @@ def run(root: Path, modules: tuple[str, ...], sample: int | None, seed: int) -> 
     print(f"{len(chosen)} of {len(made)} mutants" + (f", seed {seed}" if sample else ""), flush=True)
     total, survived = Counter(mutant.module for mutant in chosen), Counter[str]()
     try:
-        for mutant, passed in survivors(root, chosen, TESTS):
+        for done, (mutant, passed) in enumerate(survivors(root, chosen, TESTS), 1):
+            if done % PROGRESS_EVERY == 0:
+                print(f"{done} of {len(chosen)}, {survived.total()} not noticed", file=sys.stderr, flush=True)
             if passed:
                 survived[mutant.module] += 1
                 code = (ROOT / mutant.module).read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ MODULES = (
 TESTS = (
     "tests/unit/test_risk_found.py",
     "tests/unit/test_risk_bounds.py",
+    "tests/unit/test_risk_facts.py",
     "tests/unit/test_risk_gate.py",
     "tests/unit/test_risk_numbers.py",
     "tests/unit/test_risk_state.py",

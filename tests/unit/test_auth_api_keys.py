@@ -216,3 +216,35 @@ async def test_keys_survive_a_restart(location: str) -> None:
     async with opened(location) as world:
         assert (await world.auth.api_keys.authenticate(text)).api_key_id == key.id
         await world.auth.logins.login("alice", PASSWORD)
+
+
+async def test_whoever_manages_users_makes_a_machines_key_within_what_both_may(world: World) -> None:
+    keys, alice = world.auth.api_keys, (await world.identity()).user
+    key, text = await keys.issue_for(ROOT, alice.id, "nightly", READS, ["paper"], DAY)
+    assert (await keys.authenticate(text)).api_key_id == key.id
+    clerk = replace(ROOT, actions=frozenset({Action.MANAGE_USERS, Action.READ_MARKET}), accounts=frozenset({"paper"}))
+    for attempt, said in (
+        (keys.issue_for(clerk, alice.id, "x", READS, ["paper"], DAY), "'root' may not give a key .*'orders:read'"),
+        (keys.issue_for(clerk, alice.id, "x", [Action.READ_MARKET], ["live"], DAY), "'root' may not give a key .*'live'"),
+        (keys.issue_for(ROOT, alice.id, "x", [Action.READ_AUDIT], ["paper"], DAY), "'user:alice' may not give .*'audit:read'"),
+        (keys.issue_for(replace(ROOT, actions=READS), alice.id, "x", READS, [], DAY), "'root' may not users:manage"),
+    ):
+        with pytest.raises(NotPermitted, match=said):
+            await attempt
+    with pytest.raises(UserError, match="no user is called 'nobody'"):
+        await keys.issue_for(ROOT, "nobody", "x", READS, [], DAY)
+    with pytest.raises(InvalidInput):
+        await keys.issue_for(ROOT, alice.id, "", READS, [], DAY)
+    assert await keys.of_user(ROOT, alice.id) == (replace(key, last_used_at=START),)
+
+
+async def test_no_key_is_made_while_its_user_is_deactivated_that_would_live_on_afterwards(world: World) -> None:
+    identity, key, _ = await issued(world)
+    await world.auth.users.deactivate(ROOT, identity.user.id)
+    for attempt in (
+        world.auth.api_keys.issue(identity, "x", READS, [], DAY),  # with a login that ended a moment ago
+        world.auth.api_keys.issue_for(ROOT, identity.user.id, "x", READS, [], DAY),
+    ):
+        with pytest.raises(UserError, match=r"'alice' is deactivated\. No key was made"):
+            await attempt
+    assert [each.id for each in await world.auth.api_keys.of_user(ROOT, identity.user.id)] == [key.id]

@@ -277,3 +277,17 @@ async def test_the_database_file_holds_no_password_and_no_token(tmp_path_factory
     secrets = [tokens.access, tokens.refresh, PASSWORD, text, SecretStr(text.get_secret_value().split("_", 2)[2])]
     for secret in secrets:
         assert secret.get_secret_value().encode() not in kept
+
+
+async def test_an_account_without_an_id_is_given_to_nobody(world: World) -> None:
+    user = await world.user()
+    with pytest.raises(InvalidInput, match="an account without an id"):
+        await world.auth.users.set_accounts(ROOT, user.id, ["paper", ""])
+    assert await world.auth.users.named(ROOT, "ALICE@Example.org") == user
+
+
+async def test_a_name_that_nobody_has_is_told_to_whoever_manages_users_alone(world: World) -> None:
+    with pytest.raises(UserError, match=r"no user is called 'bob'\. Nothing was changed"):
+        await world.auth.users.named(ROOT, "bob")
+    with pytest.raises(NotPermitted):
+        await world.auth.users.named(replace(ROOT, actions=frozenset()), "bob")

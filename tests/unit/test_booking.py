@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, D, buy, sell
 from tests.unit.paper_exchange import BTC, at, instrument
+from tests.unit.told_venue import ToldVenue
 from trading_core.brokers.base import OrderReport
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import FillConflict, LedgerError
@@ -27,25 +29,6 @@ from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook
 
 NOW = at(2)
-
-
-@dataclass
-class ToldVenue:
-    """The reading half of a `Broker` that says what the test tells it to."""
-
-    told: list[Fill] = field(default_factory=list)
-    reports: dict[str, OrderReport] = field(default_factory=dict)
-    asked_since: list[datetime] = field(default_factory=list)
-
-    async def fills(self, *, since: datetime) -> Sequence[Fill]:
-        self.asked_since.append(since)
-        return [fill for fill in self.told if fill.at >= since]
-
-    async def open_orders(self) -> Sequence[OrderReport]:
-        return [report for report in self.reports.values() if not report.state.is_final]
-
-    async def order(self, client_order_id: str, symbol: str) -> OrderReport | None:
-        return self.reports.get(client_order_id)
 
 
 @dataclass
@@ -138,6 +121,27 @@ async def test_a_trade_listed_late_behind_a_younger_one_is_not_missed(books: Boo
     assert [booked.trade_id for booked in await books.booking.sync()] == ["t1"]
     assert books.venue.asked_since[-1] == NOW + timedelta(seconds=10) - OVERLAP
     assert (await books.order(entry)).state is OrderState.FILLED
+
+
+async def test_a_venue_that_lists_its_newest_trade_first_is_understood(books: Books) -> None:
+    entry, leave = buy("10"), sell("4")
+    for intent in (entry, leave):
+        await books.write(intent)
+    books.venue.told = [fill(leave, "t2", "4"), fill(entry, "t1", "10")]  # at one instant, and the sale cannot come first
+    assert [booked.trade_id for booked in await books.booking.sync()] == ["t1", "t2"]
+    assert (await books.portfolio()).balances["BTC"] == D("5.98")
+
+
+async def test_an_order_of_another_account_is_not_booked_on_this_one(books: Books) -> None:
+    entry = buy("10", account_id="told-2", run_id="r2")
+    async with books.database.transaction() as uow:
+        await uow.portfolios.open_account(Portfolio.opened("told-2", "USDT", D(100_000)), "told", NOW)
+        await uow.runs.start(RunRecord("r2", "told-2", RunKind.CYCLE, NOW, NOW))
+    await books.write(entry)
+    books.venue.told = [fill(entry, "t1", "4")]
+    with pytest.raises(LedgerError, match="did not place"):
+        await books.booking.sync()
+    assert (await books.portfolio()).balances == {"USDT": D(100_000)}
 
 
 async def test_more_than_was_ordered_is_not_booked(books: Books) -> None:
@@ -280,3 +284,46 @@ async def test_profit_is_counted_over_all_fills_of_a_sale(books: Books) -> None:
     assert (risk.consecutive_losses, risk.last_loss_at) == (1, NOW + timedelta(seconds=2))
     realised = (await books.portfolio()).position(BTC).realised
     assert realised.quantize(Decimal("0.0001")) == (900 - D("0.2") - D(1000) / D("9.98") * 9).quantize(Decimal("0.0001"))
+
+
+async def test_who_asks_while_the_venue_is_being_read_shares_the_next_reading(books: Books) -> None:
+    ask, reading, go_on = books.venue.fills, asyncio.Event(), asyncio.Event()
+
+    async def slow(*, since: datetime) -> Sequence[Fill]:
+        reading.set()
+        await go_on.wait()
+        return await ask(since=since)
+
+    books.venue.fills = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(books.booking.sync())
+    await reading.wait()
+    others = [asyncio.create_task(books.booking.sync()) for _ in range(5)]
+    await asyncio.sleep(0)
+    entry = buy("10")
+    await books.write(entry)
+    books.venue.told = [fill(entry, "t1", "4")]
+    go_on.set()
+    assert [booked.trade_id for booked in await first] == ["t1"]
+    assert await asyncio.gather(*others) == [()] * 5
+    assert len(books.venue.asked_since) == 2
+
+
+def test_a_loop_that_ends_while_the_venue_is_read_ends_quietly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> None:
+        async with await Database.open(tmp_path / "ledger.db") as database:
+            venue, reading = ToldVenue(), asyncio.Event()
+
+            async def silent(*, since: datetime) -> Sequence[Fill]:
+                reading.set()
+                await asyncio.sleep(60)
+                return []
+
+            venue.fills = silent  # type: ignore[method-assign]
+            clock = SimulatedClock(NOW)
+            ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
+            syncing = asyncio.create_task(Booking(ledger, venue, clock, {}).sync())  # type: ignore[arg-type]
+            await reading.wait()
+            syncing.cancel()
+
+    asyncio.run(leave())
+    assert caplog.records == []

@@ -108,6 +108,37 @@ async def test_two_proposals_at_once_cannot_spend_the_same_cash(tmp_path: Path, 
             assert sorted(decision.verdict for decision in decisions) == [Verdict.APPROVED, *[Verdict.DENIED] * 5]
 
 
+async def test_wanting_the_same_again_gets_what_was_fitted_the_first_time(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        first = await world.desk.propose_fitting(TRADER, buy("5000"))
+        assert (first[0].quantity, first[1].verdict) == (D("988.122"), Verdict.APPROVED)  # 100,000 / (101 × 1.002)
+        assert await world.desk.propose_fitting(TRADER, buy("5000")) == first
+        assert await world.another_desk().propose_fitting(TRADER, buy("5000")) == first
+
+
+async def test_what_cannot_be_afforded_at_all_is_judged_as_it_was_wanted(tmp_path: Path) -> None:
+    async with open_world(tmp_path, cash_reserve=D(1)) as world:
+        judged, decision = await world.desk.propose_fitting(TRADER, buy("10"))
+        assert (judged.quantity, codes(decision)) == (10, (ReasonCode.INSUFFICIENT_CASH,))
+
+
+async def test_before_the_first_price_nothing_is_bought(tmp_path: Path) -> None:
+    async with open_world(tmp_path, hours=0) as world:
+        assert ReasonCode.PRICE_MISSING in codes(await world.desk.propose(TRADER, buy()))
+
+
+async def test_orders_of_the_day_before_no_longer_count(tmp_path: Path) -> None:
+    async with open_world(tmp_path, orders_per_day=2) as world:
+        for leg in ("a", "b"):
+            await world.send(buy("1", leg=leg, limit_price=D(95)))
+        assert codes(await world.desk.propose(TRADER, buy("1", leg="c"))) == (ReasonCode.ORDERS_PER_DAY,)
+        world.go(25.5)
+        await world.desk.sync(RUNNER)
+        for leg in ("d", "e"):
+            await world.send(buy("1", leg=leg, limit_price=D(95)))
+        assert codes(await world.desk.propose(TRADER, buy("1", leg="f"))) == (ReasonCode.ORDERS_PER_DAY,)
+
+
 async def test_two_exits_cannot_sell_the_same_base(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.hold("10")

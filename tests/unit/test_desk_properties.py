@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,8 @@ from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, RUNNER, TRADER, D, Died,
 from tests.unit.feeds import bar
 from tests.unit.paper_exchange import BTC, ETH, instrument
 from trading_core.brokers.paper_rules import PaperRules
-from trading_core.domain.errors import BrokerUnavailable
-from trading_core.domain.intents import TradeIntent, Verdict
+from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable
+from trading_core.domain.intents import TradeIntent, Verdict, make_intent_id
 from trading_core.domain.market import Bar
 from trading_core.domain.money import ZERO
 from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
@@ -34,7 +35,7 @@ _cents = st.integers(9000, 11000).map(lambda n: D(n) / 100)
 
 @dataclass(frozen=True)
 class Trade:
-    """Propose and submit, `twice` at once from two tasks. `price` and `stop` are fractions of the market's."""
+    """Propose and submit, `twice` at once from two tasks. `price`, `stop` and `target` are fractions of the market's."""
 
     symbol: str
     side: Side
@@ -45,6 +46,8 @@ class Trade:
     tif: TimeInForce
     style: WorkingStyle
     twice: bool
+    target: D | None = None
+    lasts: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,17 +95,19 @@ _trades = st.builds(
     tif=st.sampled_from([TimeInForce.GTC, TimeInForce.IOC]),
     style=st.sampled_from(WorkingStyle),
     twice=st.booleans(),
+    target=st.sampled_from([None, D("1.06"), D("1.1")]),
+    lasts=st.sampled_from([None, None, 5.0, 1800.0]),
 )
-_HOLDINGS = [
-    Trade(symbol, Side.BUY, OrderType.MARKET, D("40.001"), D(1), D("0.97"), TimeInForce.GTC, WorkingStyle.NOW, False)
-    for symbol in (BTC, ETH)
-]
+# Every plan begins with two holdings, one of them with a target that is soon reached, and an order that rests.
+_HOLDING = Trade(BTC, Side.BUY, OrderType.MARKET, D("40.001"), D(1), D("0.97"), TimeInForce.GTC, WorkingStyle.NOW, False)
+_RESTING = replace(_HOLDING, kind=OrderType.LIMIT, quantity=D("0.5"), price=D("0.98"))
+_BEGINNING = [_HOLDING, replace(_HOLDING, symbol=ETH, stop=D("0.8"), target=D("1.06")), _RESTING]
 _waits = st.builds(Wait, st.sampled_from([0.1, 1.0, ABSENT_AFTER.total_seconds(), 1800.0, 3600.0, 7200.0]))
 _place_faults = st.lists(st.one_of(st.none(), st.sampled_from(BAD_LINE)), max_size=4).map(tuple)
 _cancel_faults = st.lists(st.one_of(st.none(), st.sampled_from(CANCEL_FAULTS)), max_size=2).map(tuple)
 _breaks = st.builds(Break, _place_faults, _cancel_faults)
 _rest = st.sampled_from(["deliver", "restart", "cancel entries", "line down", "line up"]).map(Do)
-_plans = st.lists(st.one_of(_trades, _trades, _waits, _breaks, _rest), min_size=6, max_size=16)
+_plans = st.lists(st.one_of(_trades, _trades, _waits, _breaks, _rest, st.just(Do("replace"))), min_size=6, max_size=16)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -114,7 +119,7 @@ def test_the_books_are_true_and_nothing_is_sent_that_was_not_allowed(btc: list[B
 async def _play(bars: dict[str, list[Bar]], plan: Sequence[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_world(Path(folder), bars, limits=ANY_PRICE_AGE, rules=PaperRules(seed=5), half_spread="0.0003") as world:
-            for number, step in enumerate([*_HOLDINGS, *plan]):
+            for number, step in enumerate([*_BEGINNING, *plan]):
                 try:
                     await _take(world, step, number)
                     await world.desk.sync(RUNNER)
@@ -144,6 +149,8 @@ async def _take(world: World, step: Step, number: int) -> None:
             await world.broker.deliver()
         case Do("restart"):
             world.desk = world.another_desk()
+        case Do("replace"):
+            await _replace(world, number)
         case Do("cancel entries"):
             await world.desk.cancel_entries(RUNNER, but_run="a later one")
         case Do(line):
@@ -159,10 +166,13 @@ async def _trade(world: World, step: Trade, number: int) -> None:
         "type": step.kind,
         "limit_price": listed.floor_price(ticker.mid * step.price) if is_limit else None,
         "time_in_force": step.tif if is_limit else TimeInForce.GTC,
+        "expires_at": None if step.lasts is None else world.clock.now() + timedelta(seconds=step.lasts),
     }
     if step.side is Side.BUY:
         # As the desk's agents do: no more than the gate would let pass.
-        intent = buy(step.quantity, leg=str(number), stop_price=listed.floor_price(ticker.mid * step.stop), **common)
+        target = None if step.target is None else listed.ceil_price(ticker.mid * step.target)
+        stop = listed.floor_price(ticker.mid * step.stop)
+        intent = buy(step.quantity, leg=str(number), stop_price=stop, take_profit=target, **common)
         room = await world.desk.affordable(TRADER, intent)
         intent = replace(intent, quantity=room) if room else intent
     else:
@@ -175,6 +185,21 @@ async def _trade(world: World, step: Trade, number: int) -> None:
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
+
+
+async def _replace(world: World, number: int) -> None:
+    """The oldest order that is not a stop, by the same again under another id."""
+    view = await world.desk.account(RUNNER)
+    order = next((order for order in view.live_orders if order.purpose is not Purpose.STOP), None)
+    if order is None:
+        return
+    async with world.database.reading() as uow:
+        intent = await uow.intents.get(order.intent_id)
+    assert intent is not None
+    new_id = make_intent_id(RUN, intent.purpose, intent.symbol, f"in place {number}")
+    wanted = replace(intent, intent_id=new_id, proposer=TRADER.name, quantity=order.request.quantity, expires_at=None)
+    with suppress(AmbiguousOutcome):
+        await world.desk.replace(TRADER, order.client_order_id, wanted, WorkingStyle.NOW)
 
 
 async def _calm_down(world: World) -> None:

@@ -161,7 +161,7 @@ async def test_a_halt_between_the_look_and_the_sale_is_heard(tmp_path: Path) -> 
             return await look(symbol, as_of=as_of)
 
         feed.ticker = halting  # type: ignore[method-assign]
-        await world.another_desk(feed=feed).sync()
+        await world.another_desk(feed=feed).sync(RUNNER)
         assert await _exits(world) == []
         # Its stop was taken back for the sale, and stands again.
         assert await world.covered() == D("9.98")
@@ -184,7 +184,7 @@ async def test_without_a_price_nothing_is_reached(tmp_path: Path) -> None:
     async with open_world(tmp_path, RISES) as world:
         await _hold(world)
         world.go(2.1)
-        await world.another_desk(feed=BarFeed([], {})).sync()
+        await world.another_desk(feed=BarFeed([], {})).sync(RUNNER)
         assert (await _exits(world), await world.covered()) == ([], D("9.98"))
 
 

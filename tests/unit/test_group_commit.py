@@ -64,6 +64,13 @@ def count_commits(database: Database) -> list[object]:
     return commits
 
 
+def begins_to_commit(database: Database) -> asyncio.Event:
+    """Set when a commit is about to be given to the database."""
+    committing = asyncio.Event()
+    event.listen(database._engine.sync_engine, "commit", lambda _: committing.set())
+    return committing
+
+
 def run(name: str) -> RunRecord:
     return RunRecord(name, ACCOUNT, RunKind.CYCLE, AT, AT)
 
@@ -153,9 +160,9 @@ async def test_a_unit_that_is_cancelled_at_work_takes_back_its_own_writes(databa
 
 
 async def test_who_is_cancelled_while_waiting_for_the_disk_does_not_stop_the_commit(database: Database) -> None:
+    committing = begins_to_commit(database)
     tasks = [asyncio.create_task(write(database, f"r{number}")) for number in range(3)]
-    while not database._writer._commits:  # type: ignore[union-attr]
-        await asyncio.sleep(0)
+    await committing.wait()
     tasks[0].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(results[0], asyncio.CancelledError)
@@ -244,9 +251,9 @@ async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "desk.db")
     async with database.transaction() as uow:
         await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, "USDT", Decimal(1000)), "paper", AT)
+    committing = begins_to_commit(database)
     writing = asyncio.create_task(write(database, "r0"))
-    while not database._writer._commits:  # type: ignore[union-attr]
-        await asyncio.sleep(0)
+    await committing.wait()
     await database.close()
     await writing
     async with await Database.open(tmp_path / "desk.db") as again:

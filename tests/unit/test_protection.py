@@ -171,3 +171,13 @@ async def test_a_market_entry_is_protected_too(tmp_path: Path) -> None:
         await world.settle()
         assert await world.covered() == await world.held() == D("9.98")
         assert (await world.desk.propose(TRADER, sell("9.98"))).verdict is Verdict.APPROVED
+
+
+async def test_a_holding_whose_stop_price_is_lost_is_left_alone(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.send(buy("10"))
+        await world.clock.sleep(1)
+        async with world.database.transaction() as uow:  # somebody with the database
+            await uow.intents._connection.exec_driver_sql("UPDATE intents SET stop_price = NULL")
+        assert (await world.another_desk().sync(RUNNER)).placed == ()
+        assert await world.held() == D("9.98")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.unit.desk_cases import RUNNER, TRADER, D, Fault, LossyBroker, World, buy, codes, open_world, sell
+from tests.unit.feeds import flat
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.brokers.base import OrderReport
 from trading_core.domain.errors import BrokerUnavailable
 from trading_core.domain.intents import Verdict
-from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Purpose, Side
+from trading_core.domain.orders import Fill, OrderRequest, OrderState, OrderType, Purpose, Side
 from trading_core.execution.reconcile import Difference, Row
 from trading_core.risk.checks import ReasonCode
 from trading_core.risk.state import TradingState
@@ -27,6 +29,13 @@ class Forgetful(LossyBroker):
 
     async def order(self, client_order_id: str, symbol: str) -> OrderReport | None:
         return None
+
+
+class Secretive(LossyBroker):
+    """A venue that tells how much of an order has traded, and lists no trade."""
+
+    async def fills(self, *, since: datetime) -> Sequence[Fill]:
+        return []
 
 
 def tamper(folder: Path, statement: str, *values: str) -> None:
@@ -140,3 +149,15 @@ async def test_a_venue_that_cannot_be_read_is_not_one_that_agrees(tmp_path: Path
         world.broker.reads_fail = True
         with pytest.raises(BrokerUnavailable):
             await world.desk.reconcile(RUNNER)
+
+
+async def test_what_has_traded_and_is_not_told_stops_entries(tmp_path: Path) -> None:
+    async with open_world(tmp_path, {BTC: [flat(hour, volume="40") for hour in range(4)]}) as world:
+        sent = await world.send(buy("10"))
+        await world.clock.sleep(1)
+        desk = world.another_desk(broker=Secretive(world.broker))
+        found, _ = await desk.reconcile(RUNNER)
+        assert Row(Difference.FILLED, sent.client_order_id, "0", "4", "no entries until it agrees", True) in found.rows
+        assert ReasonCode.TRADING_STATE in codes(await desk.propose(TRADER, buy("1", leg="more")))
+        await world.desk.sync(RUNNER)
+        assert (await world.desk.reconcile(RUNNER))[0].agrees

@@ -80,6 +80,10 @@ def test_names_are_compared_by_what_they_say() -> None:
     assert found(decision, C.ACTOR_ORDERS_PER_MINUTE).found == "2"
     repeated = replace(other, quantity=D("10.0"))
     assert C.DUPLICATE_INTENT in decide(intent, replace(given, recent_orders=(repeated,))).reason_codes
+    usual = tuple(recent(quantity=D(1), symbol=fresh(BTC), intent_id=name) for name in ("r1", "r2", "r3"))
+    assert found(decide(buy(11, intent_id=fresh("r4")), inputs(recent_orders=usual)), C.FAT_FINGER).limit == "10"
+    own = found(decide(buy(11, intent_id=fresh("r3")), inputs(recent_orders=usual)), C.FAT_FINGER)
+    assert own.limit == "too few orders to compare with"
 
 
 @pytest.mark.parametrize("record", [Actor, RecentOrder, GateInputs, OrderFacts, Book, AccountRisk, OrderRequest, Fill, Order])

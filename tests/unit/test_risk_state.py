@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -136,3 +137,20 @@ def test_observing_never_forgets(path: list[tuple[Decimal, int]]) -> None:
         if risk.trading_state is TradingState.ACTIVE:
             assert equity > risk.peak_equity * D("0.9")
             assert equity > risk.day_start_equity * D("0.9")
+
+
+@pytest.mark.parametrize(
+    ("equity", "day_start", "peak", "reason"),
+    [
+        (8_000, 10_000, 10_000, "daily loss of 20.00% (equity 8000 from 10000)"),
+        (8_000, 8_100, 10_000, "drawdown of 20.00% (equity 8000 from 10000)"),
+        (9_000, 9_000, 10_000, "drawdown of 10.00% (equity 9000 from 10000)"),
+        (-1, 0, 10_000, "daily loss of 100.00% (equity -1 from 0)"),
+    ],
+)
+def test_a_loss_beyond_its_limit_is_told_as_what_it_is(equity: int, day_start: int, peak: int, reason: str) -> None:
+    risk = replace(FRESH, day_start_equity=D(day_start), peak_equity=D(peak))
+    seen = risk.observe(D(equity), NOON, LIMITS)
+    assert seen.trading_state is TradingState.REDUCING
+    assert seen.reason.startswith(reason)
+    assert seen.reason.endswith("only exits until an operator resumes")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, QUIET, RUNNER, Fault, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, QUIET, RUNNER, TRADER, Fault, World, buy, open_world, sell
 from tests.unit.feeds import flat
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.domain.orders import Purpose
+from trading_core.execution.forms import WorkingStyle
 from trading_core.execution.verify import Finding, verify_ledger, verify_venue
 
 D = Decimal
@@ -68,6 +69,7 @@ BALANCES, POSITIONS, REALISED = (
 FEES, FILLED = "fees are those of the fills", "orders are filled as their fills say"
 EVENTS = "order events follow the transition table"
 APPROVED, KNOWN, ONE = "every order was approved before it was sent", "every fill has its order", "one order for each intent"
+RESERVED = "the gate granted every reservation"
 AT_VENUE, BALANCES_THERE = "fills at the venue", "balances at the venue"
 ENTRY = "client_order_id = (SELECT client_order_id FROM orders WHERE purpose = 'entry' AND symbol = 'BTC/USDT')"
 
@@ -89,6 +91,8 @@ ENTRY = "client_order_id = (SELECT client_order_id FROM orders WHERE purpose = '
         ("UPDATE risk_decisions SET verdict = 'denied'", {APPROVED}, "was not approved before"),
         ("UPDATE risk_decisions SET decided_at = '2099-01-01T00:00:00.000000Z'", {APPROVED}, "was not approved before"),
         ("UPDATE fills SET client_order_id = 'nobody' WHERE side = 'sell'", {KNOWN, FILLED, AT_VENUE}, "nobody is not on record"),
+        ("UPDATE fills SET side = 'sell' WHERE ENTRY", {KNOWN, AT_VENUE}, "is not what order"),
+        ("UPDATE orders SET intent_id = 'nothing' WHERE ENTRY", {ONE, APPROVED}, "intent nothing is not on record"),
         (
             "UPDATE orders SET intent_id = (SELECT intent_id FROM orders WHERE purpose = 'exit') WHERE ENTRY",
             {ONE, APPROVED},
@@ -105,6 +109,52 @@ async def test_a_row_that_was_tampered_with_is_found_and_named(
         found = await offences(world)
         assert checks <= set(found)
         assert any(named in offence for each in found.values() for offence in each), found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE approvals SET decided_at = '2099-01-01T00:00:00.000000Z'",
+        "UPDATE approvals SET expires_at = '2001-01-01T00:00:00.000000Z'",
+        "UPDATE approvals SET state = 'rejected'",
+        "UPDATE approvals SET content_hash = 'another'",
+        "DELETE FROM approvals",
+    ],
+)
+async def test_an_approval_that_was_tampered_with_is_found(tmp_path: Path, statement: str) -> None:
+    async with open_world(tmp_path, approval_above_notional=D(500)) as world:
+        asked = buy("10")
+        await world.desk.propose(TRADER, asked)
+        await world.desk.decide_approval(OPERATOR, asked.intent_id, approve=True, reason="good")
+        await world.desk.submit(TRADER, asked.intent_id, WorkingStyle.NOW)
+        await world.settle()
+        assert await offences(world) == {}
+        tamper(tmp_path, statement)
+        (offence,) = (await offences(world))[APPROVED]
+        assert "was not approved before it was sent" in offence
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("DELETE FROM risk_decisions", "the gate was not asked"),
+        ("DELETE FROM approvals", "an approval that nobody was asked for"),
+    ],
+)
+async def test_a_reservation_that_the_gate_did_not_grant_is_found(tmp_path: Path, statement: str, named: str) -> None:
+    async with open_world(tmp_path, approval_above_notional=D(500)) as world:
+        await world.desk.propose(TRADER, buy("10"))
+        assert await offences(world) == {}
+        tamper(tmp_path, statement)
+        (offence,) = (await offences(world))[RESERVED]
+        assert named in offence
+
+
+async def test_what_the_venue_has_not_answered_yet_is_no_offence(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        world.broker.on_place = [Fault.REPLY_LOST]
+        await world.send(buy("3", limit_price=D(95)))
+        assert await offences(world) == {}
 
 
 async def test_a_fill_taken_out_of_the_record_is_missed(tmp_path: Path) -> None:

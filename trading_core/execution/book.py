@@ -117,17 +117,13 @@ async def read_book(uow: UnitOfWork, account_id: str, version: int, since: datet
         RecentOrder(order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id)
         for order, proposer in await uow.orders.recent_with_proposer(account_id, since)
     ]
-    bought = {}
-    for symbol in portfolio.positions:
-        found = await uow.intents.last_entry(account_id, symbol)
-        if found is not None:
-            bought[symbol] = Bought(*found)
+    entries = {symbol: await uow.intents.last_entry(account_id, symbol) for symbol in portfolio.positions}
     return Book(
         version,
         portfolio,
         {order.client_order_id: order for order in live},
         {intent.intent_id: intent for intent in waiting},
         tuple(recent),
-        bought,
+        {symbol: Bought(*entry) for symbol, entry in entries.items() if entry is not None},
         await stored_risk(uow, account_id),
     )

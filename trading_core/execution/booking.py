@@ -128,7 +128,8 @@ class Booking:
             last = await self._ledger.last_fill_at()
         since = last - OVERLAP if last else _BEGINNING
         found = await self._broker.fills(since=since)
-        new = [fill for fill in found if self._booked.get(fill.trade_id) != fill]
+        # Oldest first, whatever order the venue lists them in: a sale cannot be booked before what it sells was bought.
+        new = sorted((fill for fill in found if self._booked.get(fill.trade_id) != fill), key=_booked_in_order)
         try:
             booked = await self._book(new) if new else []
         except LedgerError:
@@ -184,6 +185,10 @@ async def _bought(entry: Entry, order: Order) -> Bought | None:
         return known
     intent = await entry.uow.intents.get(order.intent_id)
     return None if intent is None else Bought(intent, order.created_at)
+
+
+def _booked_in_order(fill: Fill) -> tuple[datetime, bool]:
+    return fill.at, fill.side is Side.SELL
 
 
 def _seen(task: asyncio.Task[tuple[Fill, ...]]) -> None:

@@ -119,9 +119,8 @@ class Ledger:
             StoreUnavailable: the database cannot be read.
         """
         async with self._database.reading() as uow:
-            version, book = await uow.claims.version(self.account_id), self._committed
-            if book is None or book.version != version:
-                book = await self._read(uow, version)
+            version, known = await uow.claims.version(self.account_id), self._committed
+            book = known if known is not None and known.version == version else await self._read(uow, version)
         self._keep(book)
         return book
 

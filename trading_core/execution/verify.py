@@ -19,7 +19,7 @@ from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, T
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, next_state
 from trading_core.domain.portfolio import Portfolio
-from trading_core.persistence.records import OrderEventRecord, RunRecord, RunState
+from trading_core.persistence.records import OrderEventRecord
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
@@ -54,12 +54,16 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One account's record, read in one consistent view. `reserving` are the intents that hold a reservation."""
+    """One account's record, read in one consistent view.
+
+    Attributes:
+        reserving: intents that hold a reservation, with what the gate said of each and the approval it asked for.
+    """
 
     portfolio: Portfolio
     fills: tuple[Fill, ...]
     orders: Mapping[str, OrderRecord]
-    reserving: tuple[tuple[TradeIntent, RunRecord | None], ...]
+    reserving: tuple[tuple[TradeIntent, tuple[RiskDecision, ...], Approval | None], ...]
 
 
 async def read_ledger(uow: UnitOfWork, account_id: str) -> Ledger:
@@ -73,12 +77,15 @@ async def read_ledger(uow: UnitOfWork, account_id: str) -> Ledger:
             await uow.intents.decisions_of(order.intent_id),
             await uow.approvals.get(order.intent_id),
         )
-    waiting = await uow.intents.waiting(account_id)
+    waiting = [
+        (intent, await uow.intents.decisions_of(intent.intent_id), await uow.approvals.get(intent.intent_id))
+        for intent in await uow.intents.waiting(account_id)
+    ]
     return Ledger(
         await uow.portfolios.load(account_id),
         await uow.fills.of_account(account_id),
         orders,
-        tuple([(intent, await uow.runs.get(intent.run_id)) for intent in waiting]),
+        tuple(waiting),
     )
 
 
@@ -239,9 +246,11 @@ def _allowed(record: OrderRecord, intent: TradeIntent) -> bool:
 
 
 def _reservations(ledger: Ledger) -> Iterator[str]:
-    for intent, run in ledger.reserving:
-        if run is None or run.state in (RunState.DONE, RunState.FAILED):
-            yield f"intent {intent.intent_id[:12]}: still reserves for run {intent.run_id}, which is over"
+    for intent, decisions, approval in ledger.reserving:
+        if not decisions:
+            yield f"intent {intent.intent_id[:12]}: reserves, and the gate was not asked"
+        elif decisions[-1].verdict is Verdict.NEEDS_APPROVAL and approval is None:
+            yield f"intent {intent.intent_id[:12]}: reserves for an approval that nobody was asked for"
 
 
 def _differences(what: str, ours: Mapping[str, Decimal], other: Mapping[str, Decimal], whose: str) -> Iterator[str]:
@@ -274,5 +283,5 @@ _CHECKS: tuple[tuple[str, Callable[[Ledger], int], Callable[[Ledger], Iterator[s
     ("every fill has its order", lambda ledger: len(ledger.fills), _known_fills),
     ("one order for each intent", lambda ledger: len(ledger.orders), _one_order_each),
     ("every order was approved before it was sent", lambda ledger: len(ledger.orders), _approved_first),
-    ("finished runs reserve nothing", lambda ledger: len(ledger.reserving), _reservations),
+    ("the gate granted every reservation", lambda ledger: len(ledger.reserving), _reservations),
 )

@@ -40,7 +40,7 @@ async def remove(connection: AsyncConnection, session_id: str, account_id: str) 
     others = select(runs.c.id).where(runs.c.account_id == account_id, runs.c.session_id.is_distinct_from(session_id)).limit(1)
     if (await connection.execute(others)).first() is not None:
         raise LedgerError(
-            f"account {account_id!r} is not session {session_id!r}'s alone",
+            f"not only session {session_id!r} trades on account {account_id!r}",
             not_done="Nothing was removed",
             next_step="Remove sessions that have an account of their own",
         )
