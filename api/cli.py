@@ -14,7 +14,9 @@ from typer.core import TyperGroup
 
 from api.commands.approvals import approve, reject
 from api.commands.audit import audit
+from api.commands.auth import auth
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
+from api.commands.credentials import credentials
 from api.commands.database import db
 from api.commands.doctor import doctor
 from api.commands.graph import graph
@@ -22,6 +24,7 @@ from api.commands.limits import limits
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
 from api.commands.show import show
+from api.commands.users import users
 from api.commands.verify import verify
 from api.home import DEFAULT_HOME, HOME_VARIABLE
 from trading_core.domain.errors import AlgoTrendyError, BrokerError, LedgerError, StoreUnavailable
@@ -84,8 +87,8 @@ for command in (
     run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, graph, doctor,
 ):  # fmt: skip
     app.command()(command)
-app.add_typer(audit)
-app.add_typer(db)
+for group in (audit, auth, credentials, db, users):
+    app.add_typer(group)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Finding runs and approvals over every session kept in the home folder."""
+"""Finding runs and approvals over every session: in the files of the home folder, or in the one database that holds them all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from graph.folders import Folders
+from api.home import shown_location
+from graph.folders import ACCOUNT, Folders
 from trading_core.domain.errors import ApprovalError, RunError
 from trading_core.domain.intents import Approval, TradeIntent
 from trading_core.persistence.records import RunRecord, SessionRecord
@@ -14,8 +15,8 @@ from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
 LAST = "last"
-_ALL = 1_000_000
 _NAMED = 3  # ids that an error about an ambiguous one lists
+_LIKE = 100  # runs whose ids begin alike that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ class FoundApproval:
     approval: Approval
 
 
-async def recent_runs(home: Path, limit: int) -> list[RunRow]:
+async def recent_runs(home: Path, limit: int, location: str | None = None) -> list[RunRow]:
     """The newest runs of the sessions that were written to last."""
     rows: list[RunRow] = []
-    for folders in Folders.all_in(home):
+    for folders in Folders.all_in(home, location):
         if len(rows) >= limit:
             break
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
@@ -68,22 +69,21 @@ async def recent_runs(home: Path, limit: int) -> list[RunRow]:
     return rows
 
 
-async def find_run(home: Path, prefix: str) -> FoundRun:
+async def find_run(home: Path, prefix: str, location: str | None = None) -> FoundRun:
     """The one run whose id begins with `prefix`; with `last`, the newest of the session that was written to last.
 
     Raises:
         RunError: there is none, or more than one.
     """
     found: list[FoundRun] = []
-    for folders in Folders.all_in(home):
+    for folders in Folders.all_in(home, location):
         # A simulation's folder is named for its session, with whose id the ids of its runs begin.
-        name, is_simulation = folders.session.name, folders.session.parent.name == "simulations"
-        if prefix != LAST and is_simulation and not (name.startswith(prefix) or prefix.startswith(name)):
+        name = folders.session.name
+        if prefix != LAST and folders.is_simulation and not (name.startswith(prefix) or prefix.startswith(name)):
             continue
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
-            for run in await uow.runs.recent(1 if prefix == LAST else _ALL):
-                if prefix == LAST or run.id.startswith(prefix):
-                    found.append(await _with_session(uow, folders, run))
+            for run in await (uow.runs.recent(1) if prefix == LAST else uow.runs.beginning(prefix, _LIKE)):
+                found.append(await _with_session(uow, folders, run))
         if found and prefix == LAST:
             return found[0]
     exact = [item for item in found if item.run.id == prefix]
@@ -91,13 +91,15 @@ async def find_run(home: Path, prefix: str) -> FoundRun:
         return (exact or found)[0]
     if not found:
         raise RunError(
-            f"there is no run {prefix!r} in {home}", not_done="Nothing was done", next_step="`algotrendy runs` lists them"
+            f"there is no run {prefix!r} in {_place(home, location)}",
+            not_done="Nothing was done",
+            next_step="`algotrendy runs` lists them",
         )
     named = ", ".join(item.run.id for item in found[:_NAMED])
     raise RunError(f"{len(found)} runs begin with {prefix!r}", not_done="Nothing was done", next_step=f"Give more of it: {named}")
 
 
-async def find_session(home: Path, prefix: str | None = None) -> FoundSession:
+async def find_session(home: Path, prefix: str | None = None, location: str | None = None) -> FoundSession:
     """The one session whose id begins with `prefix`; without it the live desk, or else the session that was written to last.
 
     Raises:
@@ -105,32 +107,33 @@ async def find_session(home: Path, prefix: str | None = None) -> FoundSession:
     """
     found: list[FoundSession] = []
     # Sorting keeps the order otherwise: the desk first, and then what was written to last.
-    for folders in sorted(Folders.all_in(home), key=lambda each: each.session != home / "desk"):
+    for folders in sorted(Folders.all_in(home, location), key=lambda each: each.session != home / "desk"):
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
-            known: tuple[SessionRecord, ...]
-            if prefix is None and (runs := await uow.runs.recent(1)) and runs[0].session_id:
-                last = await uow.sessions.get(runs[0].session_id)
-                known = (last,) if last else ()
-            else:
-                known = await uow.sessions.all()
+            last = await _last_run(uow) if prefix is None else None
+            chosen = await uow.sessions.get(last.session_id) if last and last.session_id else None
+            known = (chosen,) if chosen else await uow.sessions.all()
             for session in known:
                 if session.id.startswith(prefix or ""):
                     run = await uow.runs.last(session.id)
-                    found.append(FoundSession(folders, session, run.as_of if run else session.created_at))
+                    found.append(FoundSession(_own(folders, session), session, run.as_of if run else session.created_at))
         if found and prefix is None:
             return found[0]
     if len(found) == 1:
         return found[0]
     if not found:
         wanted = f"no session {prefix!r}" if prefix else "no session"
-        raise RunError(f"there is {wanted} in {home}", not_done="Nothing was done", next_step="`algotrendy runs` lists them")
+        raise RunError(
+            f"there is {wanted} in {_place(home, location)}",
+            not_done="Nothing was done",
+            next_step="`algotrendy runs` lists them",
+        )
     named = ", ".join(item.session.id for item in found[:_NAMED])
     raise RunError(
         f"{len(found)} sessions begin with {prefix!r}", not_done="Nothing was done", next_step=f"Give more of it: {named}"
     )
 
 
-async def find_approval(home: Path, prefix: str) -> FoundApproval:
+async def find_approval(home: Path, prefix: str, location: str | None = None) -> FoundApproval:
     """The one pending approval whose intent's id begins with `prefix`.
 
     Raises:
@@ -138,7 +141,7 @@ async def find_approval(home: Path, prefix: str) -> FoundApproval:
     """
     found: list[FoundApproval] = []
     decided: Approval | None = None
-    for folders in Folders.all_in(home):
+    for folders in Folders.all_in(home, location):
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
             decided = decided or await uow.approvals.get(prefix)
             for approval in await uow.approvals.pending():
@@ -167,4 +170,18 @@ async def _with_session(uow: UnitOfWork, folders: Folders, run: RunRecord) -> Fo
     session = await uow.sessions.get(run.session_id) if run.session_id else None
     if session is None:
         raise RunError(f"run {run.id!r} has no session on record", not_done="Nothing was done", next_step="Start a new one")
-    return FoundRun(folders, run, session)
+    return FoundRun(_own(folders, session), run, session)
+
+
+async def _last_run(uow: UnitOfWork) -> RunRecord | None:
+    """The live desk's last run, or else the last of all."""
+    return await uow.runs.last_of_account(ACCOUNT) or next(iter(await uow.runs.recent(1)), None)
+
+
+def _own(folders: Folders, session: SessionRecord) -> Folders:
+    """What is the session's own: where ledgers are shared, it is told by the session."""
+    return folders if folders.database is None else folders.of_session(session.id, simulated=session.config["market"] != "live")
+
+
+def _place(home: Path, location: str | None) -> str:
+    return str(home) if location is None else shown_location(location)

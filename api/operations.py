@@ -13,7 +13,7 @@ from agents.models.spec import NO_KEY
 from api.commands.settings import stored_config
 from api.ledgers import FoundSession, find_session
 from graph.config import SessionConfig
-from graph.system import ACCOUNT, TradingSystem, make_feed
+from graph.system import TradingSystem, make_feed
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.domain.orders import Order, Purpose
@@ -42,36 +42,36 @@ class StateView:
 async def controlling(found: FoundSession) -> AsyncIterator[tuple[Control, Database]]:
     """The control of a session's account, over its ledger and nothing else."""
     async with await Database.open(found.folders.ledger) as database:
-        yield Control(ACCOUNT, database, _clock(found)), database
+        yield Control(found.folders.account, database, _clock(found)), database
 
 
 def opened(found: FoundSession, home: Path) -> AbstractAsyncContextManager[TradingSystem]:
     """The whole session. No model is asked, so any key will do."""
-    return TradingSystem.open(_config(found), home, at=found.at)
+    return TradingSystem.open(_config(found), home, at=found.at, database=found.folders.database)
 
 
-async def read_state(home: Path, prefix: str | None) -> StateView:
+async def read_state(home: Path, prefix: str | None, location: str | None = None) -> StateView:
     """What the ledger says of the account of a session.
 
     Raises:
         RunError: there is no such session.
     """
-    found = await find_session(home, prefix)
+    found = await find_session(home, prefix, location)
+    account = found.folders.account
     async with await Database.open(found.folders.ledger) as database, database.reading() as uow:
-        curve = await uow.portfolios.curve(ACCOUNT)
         return StateView(
             session_id=found.session.id,
-            risk=await load_risk(uow, ACCOUNT, found.at),
-            live=await uow.orders.live(ACCOUNT),
-            worth=curve[-1] if curve else None,
-            changes=await uow.risk.changes(ACCOUNT),
+            risk=await load_risk(uow, account, found.at),
+            live=await uow.orders.live(account),
+            worth=await uow.portfolios.last_worth(account),
+            changes=await uow.risk.changes(account),
         )
 
 
 async def prices_of_holdings(found: FoundSession, database: Database) -> dict[str, Decimal]:
     """Last prices of all that is held; what cannot be read is left out. Without holdings the market is not asked."""
     async with database.reading() as uow:
-        held = list((await uow.portfolios.load(ACCOUNT)).held())
+        held = list((await uow.portfolios.load(found.folders.account)).held())
     if not held:
         return {}
     feed, now = make_feed(_config(found)), _clock(found).now()
@@ -91,7 +91,7 @@ async def withdraw(
         The orders concerned as they now stand, and why this process could not cancel them itself, if it could not.
     """
     async with database.reading() as uow:
-        live = await uow.orders.live(ACCOUNT)
+        live = await uow.orders.live(found.folders.account)
     wanted = [order for order in live if withdrawal is Withdrawal.ALL or order.purpose is not Purpose.STOP]
     if not wanted:
         return [], None

@@ -14,6 +14,7 @@ from agents.roster import ROSTER
 from graph.config import SessionConfig
 from graph.system import ACCOUNT, make_feed
 from graph.ticks import DEFAULT_START
+from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Principal, operator
 from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
@@ -71,20 +72,20 @@ _SCRIPT: tuple[_Step | None, ...] = (
 CONFIG = SessionConfig(symbols=_SYMBOLS, start=DEFAULT_START, cycles=len(_SCRIPT))
 
 
-async def seed(database: Database, store: PaperStore) -> None:
+async def seed(database: Database, store: PaperStore, account: str = ACCOUNT) -> None:
     """Fill an empty database, and the paper exchange's store with the other side of it."""
     clock, feed = SimulatedClock(DEFAULT_START), make_feed(CONFIG)
     deposit, rules = Money(CONFIG.deposit, CONFIG.currency), PaperRules(seed=CONFIG.seed)
-    venue = PaperBroker(feed, clock, CONFIG.bars, account_id=ACCOUNT, deposit=deposit, store=store, rules=rules)
+    venue = PaperBroker(feed, clock, CONFIG.bars, account_id=account, deposit=deposit, store=store, rules=rules)
     async with venue:
         async with database.transaction() as uow:
             await uow.portfolios.open_account(
-                Portfolio.opened(ACCOUNT, CONFIG.currency, CONFIG.deposit), venue.venue, clock.now()
+                Portfolio.opened(account, CONFIG.currency, CONFIG.deposit), venue.venue, clock.now()
             )
             await uow.sessions.add(SessionRecord(CONFIG.session_id, CONFIG.stored(), clock.now()))
-        agents = {name: spec.principal(ACCOUNT) for name, spec in ROSTER.items()}
+        agents = {name: spec.principal(account) for name, spec in ROSTER.items()}
         desk = Desk(
-            account_id=ACCOUNT,
+            account_id=account,
             database=database,
             broker=venue,
             feed=feed,
@@ -93,12 +94,12 @@ async def seed(database: Database, store: PaperStore) -> None:
             instruments=await feed.instruments(),
             principals={principal.name: principal for principal in agents.values()},
         )
-        await desk.reconcile()
+        await desk.reconcile(runner(account))
         seeding = _Seeding(database, desk, feed, clock, agents["risk"], agents["execution"])
         for step in _SCRIPT:
             await seeding.cycle(step)
-        control = Control(ACCOUNT, database, clock)
-        await control.reduce(operator("seed", ACCOUNT), "development data: an operator looks at the pending approval")
+        control = Control(account, database, clock)
+        await control.reduce(operator("seed", account), "development data: an operator looks at the pending approval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,15 @@ class _Seeding:
         now = self.clock.now()
         run_id = f"{CONFIG.session_id}-{now:%Y%m%dT%H%M%SZ}"
         async with self.database.transaction() as uow:
-            await uow.runs.start(RunRecord(run_id, ACCOUNT, RunKind.CYCLE, now, now, session_id=CONFIG.session_id))
+            await uow.runs.start(RunRecord(run_id, self.desk.account_id, RunKind.CYCLE, now, now, session_id=CONFIG.session_id))
         verdict = await self._decide(run_id, step, now)
         await self.clock.sleep(_SETTLES)
-        await self.desk.sync()
+        await self.desk.sync(runner(self.desk.account_id))
         await self.clock.sleep(_SETTLES)  # the stop of what was bought arrives
-        await self.desk.sync()
+        await self.desk.sync(runner(self.desk.account_id))
         await self._end(run_id, RunState.WAITING if verdict is Verdict.NEEDS_APPROVAL else RunState.DONE)
         self.clock.advance_to(now + _CYCLE)
-        await self.desk.sync()
+        await self.desk.sync(runner(self.desk.account_id))
 
     async def _decide(self, run_id: str, step: _Step | None, now: datetime) -> Verdict | None:
         symbol = step.symbol if step else _SYMBOLS[0]
@@ -168,7 +169,7 @@ class _Seeding:
         return TradeIntent(
             intent_id=make_intent_id(run_id, step.purpose, step.symbol, ""),
             run_id=run_id,
-            account_id=ACCOUNT,
+            account_id=self.desk.account_id,
             proposer=self.proposer.name,
             purpose=step.purpose,
             symbol=step.symbol,
@@ -192,9 +193,9 @@ class _Seeding:
 
     async def _end(self, run_id: str, state: RunState) -> None:
         now = self.clock.now()
-        portfolio = (await self.desk.account()).portfolio
+        portfolio = (await self.desk.account(runner(self.desk.account_id))).portfolio
         prices = {symbol: (await self._ticker(symbol)).last for symbol in portfolio.held()}
         equity, cash = portfolio.equity(prices), portfolio.cash
         async with self.database.transaction() as uow:
-            await uow.portfolios.record(PortfolioSnapshotRecord(ACCOUNT, run_id, now, equity, cash))
+            await uow.portfolios.record(PortfolioSnapshotRecord(self.desk.account_id, run_id, now, equity, cash))
             await uow.runs.set_state(run_id, state, at=now)

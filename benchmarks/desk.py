@@ -33,7 +33,7 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tests`, which is not installed
 
 from tests.unit import risk_cases
-from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, TRADER, buy, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, RUNNER, TRADER, buy, sell
 from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import DEPOSIT, PLAIN, at, instrument
 from trading_core.brokers.paper import PaperBroker
@@ -135,7 +135,7 @@ async def _desk(folder: Path, symbols: Sequence[str]) -> AsyncIterator[tuple[Des
             instruments=await feed.instruments(),
             principals={TRADER.name: TRADER},
         )
-        await desk.sync()
+        await desk.sync(RUNNER)
         yield desk, clock, ledger
 
 
@@ -149,7 +149,7 @@ async def trade(symbols: int, rounds: int) -> Trading:
                 leg, lot = str(turn), Decimal(1)
                 await _all(desk, [buy(lot, leg, symbol=name) for name in names], measured, "submit buy")
                 await _settle(desk, clock, measured)
-                held = (await desk.account()).portfolio
+                held = (await desk.account(RUNNER)).portfolio
                 sales = [sell(lot, leg, symbol=name) for name in names]
                 whole = [desk.instruments[name].floor_quantity(held.position(name).quantity) for name in names]
                 sales = [replace(sale, quantity=quantity) for sale, quantity in zip(sales, whole, strict=True)]
@@ -158,10 +158,10 @@ async def trade(symbols: int, rounds: int) -> Trading:
             measured.seconds, measured.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
             async with ledger.reading() as uow:
                 orders = await uow.orders.all(ACCOUNT)
-            if not await desk.agrees() or len(orders) != 3 * symbols * rounds or any(order.is_live for order in orders):
+            if not await desk.agrees(RUNNER) or len(orders) != 3 * symbols * rounds or any(order.is_live for order in orders):
                 raise Broken(f"{len(orders)} orders, of which {sum(order.is_live for order in orders)} live")
             measured.orders = len(orders)
-            measured.fingerprint = fingerprint((await desk.account()).portfolio, orders)
+            measured.fingerprint = fingerprint((await desk.account(RUNNER)).portfolio, orders)
     return measured
 
 
@@ -186,7 +186,7 @@ async def _all(desk: Desk, intents: Sequence[TradeIntent], measured: Trading, st
 async def _settle(desk: Desk, clock: SimulatedClock, measured: Trading) -> None:
     await clock.sleep(1)
     began = time.perf_counter()
-    await desk.sync()
+    await desk.sync(RUNNER)
     measured.steps["sync"].append(1000 * (time.perf_counter() - began))
 
 

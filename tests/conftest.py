@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,16 +58,24 @@ def postgres_template(postgres: Databases) -> str:
     """The name of a database that the real migrations were run on, once for all workers."""
     with template_lock() as known:
         if not known.exists():
-            from trading_core.persistence.session import Database
-
-            async def migrate(url: str) -> None:
-                await (await Database.open(url)).close()
-
             name, url = postgres.create_named("template")
-            with ThreadPoolExecutor(1) as thread:
-                thread.submit(asyncio.run, migrate(url)).result()
+            _migrate(url)
             known.write_text(name)
         return known.read_text()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that the real migrations were run on, made once by each worker; tests take copies of it."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    _migrate(str(path))
+    return path
+
+
+@pytest.fixture
+def sqlite_copy(sqlite_template: Path, tmp_path: Path) -> Path:
+    """A SQLite file of this test's own, with every migration applied and nothing in it."""
+    return Path(shutil.copy(sqlite_template, tmp_path / "desk.db"))
 
 
 @pytest.fixture
@@ -86,19 +95,23 @@ def empty_postgres_url(postgres: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest) -> str:
     """Where `Database.open` finds a database of this test's own, once on SQLite and once on PostgreSQL."""
-    return _location(request, tmp_path, "postgres_url")
+    return str(request.getfixturevalue("sqlite_copy" if request.param == "sqlite" else "postgres_url"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """`location`, before any migration."""
-    return _location(request, tmp_path, "empty_postgres_url")
+    return str(tmp_path / "desk.db") if request.param == "sqlite" else str(request.getfixturevalue("empty_postgres_url"))
 
 
-def _location(request: pytest.FixtureRequest, tmp_path: Path, fixture: str) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "desk.db")
-    url: str = request.getfixturevalue(fixture)
-    return url
+def _migrate(location: str) -> None:
+    """Run the real migrations, in a thread: the test that comes first may have an event loop of its own."""
+    from trading_core.persistence.session import Database
+
+    async def migrate() -> None:
+        await (await Database.open(location)).close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, migrate()).result()

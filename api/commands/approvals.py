@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.settings import stored_config
-from api.home import HomeContext, program
+from api.home import HomeContext, Ledger, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,38 +18,38 @@ Intent = Annotated[str, typer.Argument(metavar="INTENT", help="Id of the intent,
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Kept with the answer.")]
 
 
-def approve(ctx: HomeContext, intent_id: Intent, reason: Reason = "") -> None:
+def approve(ctx: HomeContext, intent_id: Intent, reason: Reason = "", database: Ledger = None) -> None:
     """Allow an order that waits; `resume` then sends it, if it still stands."""
-    asyncio.run(_decide(ctx.obj, intent_id, reason, yes=True))
+    asyncio.run(_decide(ctx.obj, intent_id, reason, database, yes=True))
 
 
-def reject(ctx: HomeContext, intent_id: Intent, reason: Reason = "") -> None:
+def reject(ctx: HomeContext, intent_id: Intent, reason: Reason = "", database: Ledger = None) -> None:
     """Refuse an order that waits; `resume` then goes on without it."""
-    asyncio.run(_decide(ctx.obj, intent_id, reason, yes=False))
+    asyncio.run(_decide(ctx.obj, intent_id, reason, database, yes=False))
 
 
-async def _decide(home: Path, prefix: str, reason: str, *, yes: bool) -> None:
+async def _decide(home: Path, prefix: str, reason: str, location: str | None, *, yes: bool) -> None:
     from agents.models.spec import NO_KEY
     from api.console.screen import output
     from api.console.text import exact
     from api.ledgers import find_approval
-    from graph.system import ACCOUNT, TradingSystem
+    from graph.system import TradingSystem
     from trading_core.auth.permissions import operator
 
-    found = await find_approval(home, prefix)
+    found = await find_approval(home, prefix, location)
     intent, run = found.intent, found.run.run
     # No model is asked here, so any key will do for building the session again.
     config = stored_config(found.run.session.config, NO_KEY)
-    async with TradingSystem.open(config, home, at=run.as_of) as system:
+    async with TradingSystem.open(config, home, at=run.as_of, database=location) as system:
         answer = await system.desk.decide_approval(
-            operator(operator_name(), ACCOUNT), intent.intent_id, approve=yes, reason=reason.strip()
+            operator(operator_name(), run.account_id), intent.intent_id, approve=yes, reason=reason.strip()
         )
     console = output()
     console.print(
         f"{answer.state.value}: {intent.side.value} {exact(intent.quantity)} {intent.symbol} "
         f"near {exact(found.approval.price)}, by {answer.decided_by}"
     )
-    console.print(f"`{program(home)} resume {run.id}` goes on.")
+    console.print(f"`{program(home, location)} resume {run.id}` goes on.")
 
 
 def operator_name() -> str:

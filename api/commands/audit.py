@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.approvals import operator_name
 from api.commands.control import FAILED, Session
 from api.commands.database import Location
 from api.commands.run import AsJson
@@ -78,10 +79,12 @@ def list_rows(
     from api.console.screen import output, table
     from api.console.text import clean
     from trading_core.audit.export import json_line
+    from trading_core.audit.verify import audit_trail
+    from trading_core.auth.permissions import operator
 
     async def read() -> list[AuditRow]:
-        async with _opened(ctx.obj, session, database) as opened, opened.reading() as uow:
-            return list(await uow.audit.newest(limit, _filter(since, until, actor, action, subject)))
+        async with _opened(ctx.obj, session, database) as opened, audit_trail(operator(operator_name()), opened) as trail:
+            return list(await trail.newest(limit, _filter(since, until, actor, action, subject)))
 
     rows = asyncio.run(read())
     if as_json:
@@ -114,15 +117,17 @@ def export(
 ) -> None:
     """Write the rows to standard output, oldest first, and the head to keep elsewhere to standard error."""
     from trading_core.audit.export import csv_heading, csv_line, json_line
+    from trading_core.audit.verify import audit_trail
+    from trading_core.auth.permissions import operator
 
     async def write() -> str:
         line = csv_line if form is Format.CSV else json_line
-        async with _opened(ctx.obj, session, database) as opened, opened.reading() as uow:
+        async with _opened(ctx.obj, session, database) as opened, audit_trail(operator(operator_name()), opened) as trail:
             if form is Format.CSV:
                 typer.echo(csv_heading(), nl=False)
-            async for row in uow.audit.walk(_filter(since, until, actor, action, subject)):
+            async for row in trail.walk(_filter(since, until, actor, action, subject)):
                 typer.echo(line(row), nl=False)
-            head = await uow.audit.head()
+            head = await trail.head()
         return f"head of row {head.sequence}: {head.hash}" if head else "the head is gone: run `algotrendy audit verify`"
 
     typer.echo(asyncio.run(write()), err=True)
@@ -132,9 +137,10 @@ async def _verify(
     home: Path, prefix: str | None, url: str | None, anchor: str | None, tell: Callable[[str], object]
 ) -> AuditVerdict:
     from trading_core.audit.verify import verify_audit
+    from trading_core.auth.permissions import operator
 
     async with _opened(home, prefix, url) as database:
-        return await verify_audit(database, lambda fault: tell(str(fault)), anchor=anchor)
+        return await verify_audit(operator(operator_name()), database, lambda fault: tell(str(fault)), anchor=anchor)
 
 
 @asynccontextmanager
@@ -142,7 +148,7 @@ async def _opened(home: Path, prefix: str | None, url: str | None) -> AsyncItera
     from api.ledgers import find_session
     from trading_core.persistence.session import Database
 
-    location = url if url and prefix is None else (await find_session(home, prefix)).folders.ledger
+    location = url if url and prefix is None else (await find_session(home, prefix, url)).folders.ledger
     async with await Database.open(location) as database:
         yield database
 

@@ -13,11 +13,12 @@ import typer
 
 from api.commands.approvals import operator_name
 from api.commands.run import AsJson
-from api.home import HomeContext, program
+from api.home import HomeContext, Ledger, program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from api.ledgers import FoundSession
     from trading_core.auth.permissions import Principal
 
 FAILED = 1
@@ -26,19 +27,19 @@ Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with the ch
 Session = Annotated[str | None, typer.Option(metavar="ID", help="Default: the live desk, else the session written last.")]
 
 
-def halt(ctx: HomeContext, reason: Reason, session: Session = None) -> None:
+def halt(ctx: HomeContext, reason: Reason, session: Session = None, database: Ledger = None) -> None:
     """Stop trading: nothing passes the gate. What works at the venue goes on; protective stops are still placed."""
-    asyncio.run(_change(ctx.obj, session, "halt", reason))
+    asyncio.run(_change(ctx.obj, session, database, "halt", reason))
 
 
-def reduce(ctx: HomeContext, reason: Reason, session: Session = None) -> None:
+def reduce(ctx: HomeContext, reason: Reason, session: Session = None, database: Ledger = None) -> None:
     """Let only exits pass the gate."""
-    asyncio.run(_change(ctx.obj, session, "reduce", reason))
+    asyncio.run(_change(ctx.obj, session, database, "reduce", reason))
 
 
-def resume_trading(ctx: HomeContext, reason: Reason, session: Session = None) -> None:
+def resume_trading(ctx: HomeContext, reason: Reason, session: Session = None, database: Ledger = None) -> None:
     """Trade again after a halt or a loss limit; losses count anew from what the account is worth now."""
-    asyncio.run(_change(ctx.obj, session, "resume", reason))
+    asyncio.run(_change(ctx.obj, session, database, "resume", reason))
 
 
 def kill(
@@ -46,26 +47,27 @@ def kill(
     reason: Reason,
     stops_too: Annotated[bool, typer.Option("--stops-too", help="Also protective stops: holdings then stand bare.")] = False,
     session: Session = None,
+    database: Ledger = None,
 ) -> None:
     """Halt, and cancel every live order but the protective stops. Exit status 1 while any of them may still trade."""
-    if not asyncio.run(_kill(ctx.obj, session, reason, stops_too=stops_too)):
+    if not asyncio.run(_kill(ctx.obj, session, database, reason, stops_too=stops_too)):
         raise typer.Exit(FAILED)
 
 
-def state(ctx: HomeContext, session: Session = None, as_json: AsJson = False) -> None:
+def state(ctx: HomeContext, session: Session = None, database: Ledger = None, as_json: AsJson = False) -> None:
     """Show whether the desk may trade, since when, by whom and why, and what works at the venue."""
     from api.console.control import show_state, state_document
     from api.console.screen import output
     from api.operations import read_state
 
-    found = asyncio.run(read_state(ctx.obj, session))
+    found = asyncio.run(read_state(ctx.obj, session, database))
     if as_json:
         typer.echo(json.dumps(state_document(found), indent=2))
     else:
         show_state(output(), found)
 
 
-def reconcile(ctx: HomeContext, session: Session = None, as_json: AsJson = False) -> None:
+def reconcile(ctx: HomeContext, session: Session = None, database: Ledger = None, as_json: AsJson = False) -> None:
     """Compare the ledger with the venue now. Exit status 1 while they differ."""
     from pydantic import TypeAdapter
 
@@ -76,7 +78,7 @@ def reconcile(ctx: HomeContext, session: Session = None, as_json: AsJson = False
     from trading_core.execution.reconcile import Reconciliation, Row
 
     async def compare() -> Reconciliation:
-        async with opened(await find_session(ctx.obj, session), ctx.obj) as system:
+        async with opened(await find_session(ctx.obj, session, database), ctx.obj) as system:
             return system.opening  # to open a session is to reconcile it
 
     found = asyncio.run(compare())
@@ -89,15 +91,15 @@ def reconcile(ctx: HomeContext, session: Session = None, as_json: AsJson = False
         raise typer.Exit(FAILED)
 
 
-async def _change(home: Path, prefix: str | None, what: str, reason: str) -> None:
+async def _change(home: Path, prefix: str | None, location: str | None, what: str, reason: str) -> None:
     from api.console.control import state_line
     from api.console.screen import output
     from api.ledgers import find_session
     from api.operations import controlling, prices_of_holdings
 
-    found = await find_session(home, prefix)
+    found = await find_session(home, prefix, location)
     async with controlling(found) as (control, database):
-        who = _operator()
+        who = _operator(found)
         if what == "halt":
             risk = await control.halt(who, reason)
         elif what == "reduce":
@@ -107,24 +109,23 @@ async def _change(home: Path, prefix: str | None, what: str, reason: str) -> Non
     output().print(state_line(found.session.id, risk))
 
 
-async def _kill(home: Path, prefix: str | None, reason: str, *, stops_too: bool) -> bool:
+async def _kill(home: Path, prefix: str | None, location: str | None, reason: str, *, stops_too: bool) -> bool:
     """Whether everything that was to be taken back is."""
     from api.console.control import show_withdrawn, state_line
     from api.console.screen import output
     from api.ledgers import find_session
     from api.operations import controlling, withdraw
 
-    console, found = output(), await find_session(home, prefix)
+    console, found = output(), await find_session(home, prefix, location)
     async with controlling(found) as (control, database):
-        risk = await control.kill(_operator(), reason, stops_too=stops_too)
+        risk = await control.kill(_operator(found), reason, stops_too=stops_too)
         console.print(state_line(found.session.id, risk))  # before anything that can fail
         orders, trouble = await withdraw(found, home, database, risk.withdrawal)
-    show_withdrawn(console, orders, trouble, f"{program(home)} state --session {found.session.id}")
+    show_withdrawn(console, orders, trouble, f"{program(home, location)} state --session {found.session.id}")
     return not any(order.is_live for order in orders)
 
 
-def _operator() -> Principal:
-    from graph.system import ACCOUNT
+def _operator(found: FoundSession) -> Principal:
     from trading_core.auth.permissions import operator
 
-    return operator(operator_name(), ACCOUNT)
+    return operator(operator_name(), found.folders.account)

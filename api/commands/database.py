@@ -10,6 +10,7 @@ import typer
 
 from api.commands.control import FAILED
 from api.commands.run import AsJson
+from api.home import DATABASE_VARIABLE as DATABASE_VARIABLE
 from api.home import HomeContext
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from trading_core.persistence.checkup import Checkup
-
-DATABASE_VARIABLE = "ALGOTRENDY_DATABASE"
 
 Location = Annotated[
     str | None,
@@ -95,7 +94,7 @@ def check(ctx: HomeContext, database: Location = None, as_json: AsJson = False) 
 def seed(ctx: HomeContext, database: Location = None) -> None:
     """Fill an empty database with development data: a paper account, its runs, orders and fills, and an approval that waits.
 
-    Without --database it is a session of its own in the home folder, which every other command finds.
+    It is a session of its own, which every other command finds: in the home folder, or with the same --database.
     """
     asyncio.run(_seed(ctx.obj, database))
 
@@ -174,6 +173,8 @@ def _told(found: Checkup) -> list[str]:
 
 
 async def _seed(home: Path, location: str | None) -> None:
+    import shutil
+
     from api import seeding
     from graph.folders import Folders
     from trading_core.brokers.paper_store import PaperStore
@@ -183,8 +184,8 @@ async def _seed(home: Path, location: str | None) -> None:
     from trading_core.persistence.migrate import migrating, upgrade
     from trading_core.persistence.session import Database
 
-    folders = Folders.of(home, seeding.CONFIG)
-    url = parse_location(location or folders.ledger)
+    folders = Folders.of(home, seeding.CONFIG, location)
+    url = parse_location(folders.ledger)
     async with migrating(url) as engine:
         await upgrade(engine)
         if not await checkup.is_empty(engine):
@@ -193,6 +194,9 @@ async def _seed(home: Path, location: str | None) -> None:
                 not_done="Nothing was written",
                 next_step="Give another one: development data is never mixed with other data",
             )
-    async with await Database.open(location or folders.ledger) as database:
-        await seeding.seed(database, PaperStore() if location else PaperStore(folders.paper))
+    if location is not None:
+        shutil.rmtree(folders.session, ignore_errors=True)  # the other side of what the database held before it was emptied
+        folders.session.mkdir(parents=True)
+    async with await Database.open(folders.ledger) as database:
+        await seeding.seed(database, PaperStore(folders.paper), folders.account)
     typer.echo(f"{shown(url)} holds session {seeding.CONFIG.session_id}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.commands.settings import RunChoices, session_config, stored_config
-from api.home import HomeContext, program
+from api.home import HomeContext, Ledger, program
 
 if TYPE_CHECKING:
     from api.console.watch import Watch
@@ -49,6 +49,7 @@ def run(
     limit: Limit = None,
     strategy: Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")] = "",
     rebalance_every: Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")] = 0,
+    database: Ledger = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -76,12 +77,13 @@ def run(
     from api.commands import session
 
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(ctx.obj, lambda watches: session.start(config, ctx.obj, shown, watches))
+    _finish(program(ctx.obj, database), lambda watches: session.start(config, ctx.obj, shown, watches, database))
 
 
 def resume(
     ctx: HomeContext,
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, the beginning of one, or `last`.")],
+    database: Ledger = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -90,20 +92,20 @@ def resume(
     from api.commands import session
     from api.ledgers import find_run
 
-    found = asyncio.run(find_run(ctx.obj, run_id))
+    found = asyncio.run(find_run(ctx.obj, run_id, database))
     config = stored_config(found.session.config)
     shown = session.Shown(as_json, quiet, verbose)
-    _finish(ctx.obj, lambda watches: session.go_on(config, ctx.obj, shown, found.run, watches))
+    _finish(program(ctx.obj, database), lambda watches: session.go_on(config, ctx.obj, shown, found.run, watches, database))
 
 
-def _finish(home: Path, work: Callable[[list[Watch]], Coroutine[Any, Any, int]]) -> None:
+def _finish(name: str, work: Callable[[list[Watch]], Coroutine[Any, Any, int]]) -> None:
     """Run to the end, or stop cleanly when interrupted: what was begun is on record and can go on."""
     watches: list[Watch] = []
     try:
         status = asyncio.run(work(watches))
     except KeyboardInterrupt:
         last = watches[-1].last_run if watches else ""
-        told = f"Stopped. `{program(home)} resume {last}` goes on." if last else "Stopped before the first cycle."
+        told = f"Stopped. `{name} resume {last}` goes on." if last else "Stopped before the first cycle."
         typer.echo(told, err=True)
         status = INTERRUPTED
     raise typer.Exit(status)

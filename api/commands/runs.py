@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.run import AsJson
-from api.home import HomeContext
+from api.home import HomeContext, Ledger, shown_location
 
 if TYPE_CHECKING:
     from api.ledgers import RunRow
@@ -21,6 +21,7 @@ _STATE_STYLE = {"waiting": "yellow", "failed": "red", "running": "cyan"}
 def runs(
     ctx: HomeContext,
     limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Most runs to list.")] = 20,
+    database: Ledger = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest runs of every session, and what waits for an operator."""
@@ -30,7 +31,7 @@ def runs(
     from api.ledgers import recent_runs
     from trading_core.domain.clock import iso
 
-    rows = asyncio.run(recent_runs(ctx.obj, limit))
+    rows = asyncio.run(recent_runs(ctx.obj, limit, database))
     if as_json:
         listed = [
             {
@@ -48,7 +49,9 @@ def runs(
         return
     console = output()
     if not rows:
-        console.print(f"Nothing was run in {ctx.obj} yet. `algotrendy run` starts a session.")
+        console.print(
+            f"Nothing was run in {shown_location(database) if database else ctx.obj} yet. `algotrendy run` starts a session."
+        )
         return
     made = table(
         "Runs, newest first",

@@ -28,12 +28,14 @@ from graph.report import SessionReport, export, report
 from graph.runner import RunResult
 from graph.session import trade
 from graph.snapshot import check_listed
-from graph.system import ACCOUNT, TradingSystem, make_feed
+from graph.system import TradingSystem, make_feed
 from graph.ticks import ticks
+from trading_core.auth.agents import runner
 from trading_core.brokers.paper_store import PaperStore
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
 from trading_core.persistence.records import RunRecord, RunState, RunTrail
+from trading_core.persistence.session import Database
 
 DONE, FAILED, WAITING = 0, 1, 3  # exit status
 
@@ -53,7 +55,7 @@ class Shown:
         return silent() if self.quiet else output()
 
 
-async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[Watch]) -> int:
+async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[Watch], database: str | None = None) -> int:
     """A session from its beginning. `watches` gets the one that is used, so that an interrupt can tell which run was left.
 
     Raises:
@@ -66,18 +68,20 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
         if config.model.provider == "openai":
             check_endpoint(config.model)
         console = shown.lines()
-        again = _clear(Folders.of(home, config))
+        again = await _clear(Folders.of(home, config, database))
         _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
-            async with TradingSystem.open(config, home, listener=watch, feed=feed) as system:
+            async with TradingSystem.open(config, home, listener=watch, feed=feed, database=database) as system:
                 results = [result async for result in trade(system)]
-                return await _conclude(system, results, shown, watch, program(home))
+                return await _conclude(system, results, shown, watch, program(home, database))
     finally:
         await feed.close()
 
 
-async def go_on(config: SessionConfig, home: Path, shown: Shown, run: RunRecord, watches: list[Watch]) -> int:
+async def go_on(
+    config: SessionConfig, home: Path, shown: Shown, run: RunRecord, watches: list[Watch], database: str | None = None
+) -> int:
     """A session from a run that waits or was left, to its end.
 
     Raises:
@@ -88,13 +92,13 @@ async def go_on(config: SessionConfig, home: Path, shown: Shown, run: RunRecord,
     console = shown.lines()
     with Watch(console, config.symbols, cycles=None, verbose=shown.verbose) as watch:
         watches.append(watch)
-        async with TradingSystem.open(config, home, listener=watch, at=run.as_of) as system:
-            watch.know((await system.desk.account()).live_orders)
+        async with TradingSystem.open(config, home, listener=watch, at=run.as_of, database=database) as system:
+            watch.know((await system.desk.account(runner(system.desk.account_id))).live_orders)
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]
             if not config.simulated:
                 console.print(Text("`run` with the same options trades on.", style="dim"))
-            return await _conclude(system, results, shown, watch, program(home))
+            return await _conclude(system, results, shown, watch, program(home, database))
 
 
 async def _rest(system: TradingSystem, run: RunRecord, watch: Watch) -> AsyncIterator[RunResult]:
@@ -147,16 +151,20 @@ def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles
         console.print(Text(told, style="dim"))
 
 
-def _clear(folders: Folders) -> bool:
+async def _clear(folders: Folders) -> bool:
     """Make room for the session. An earlier simulation of the same settings is removed: it is repeatable, and starts anew.
 
     Raises:
         ConfigurationError: another process is at work on it.
         OSError: the home folder cannot be written to.
     """
-    again = folders.session.parent.name == "simulations" and folders.session.exists()
+    again = folders.is_simulation and folders.session.exists()
     if again:
         PaperStore(folders.paper).progress()  # refuses while another process has it open
+    if folders.is_simulation and folders.database is not None:
+        async with await Database.open(folders.ledger) as database, database.transaction() as uow:
+            again = await uow.sessions.remove(folders.session.name, folders.account) or again
+    if again and folders.session.exists():
         shutil.rmtree(folders.session)
     folders.session.mkdir(parents=True, exist_ok=True)
     return again
@@ -197,7 +205,7 @@ async def _document(system: TradingSystem, found: SessionReport, waiting: RunRes
 async def _trails(system: TradingSystem) -> list[RunTrail]:
     """The runs that sent orders."""
     async with system.database.reading() as uow:
-        orders = await uow.orders.all(ACCOUNT)
+        orders = await uow.orders.all(system.desk.account_id)
         trails = [await uow.runs.whole(run_id) for run_id in dict.fromkeys(order.run_id for order in orders)]
     return [trail for trail in trails if trail.run.session_id == system.config.session_id]
 

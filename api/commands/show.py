@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from api.commands.run import AsJson
-from api.home import HomeContext
+from api.home import HomeContext, Ledger
 
 
 def show(
     ctx: HomeContext,
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, the beginning of one, or `last`.")] = "last",
+    database: Ledger = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run knew, what each agent decided on which evidence, what the gate said, and what was traded."""
@@ -27,8 +28,8 @@ def show(
     from trading_core.persistence.session import Database
 
     async def read() -> tuple[FoundRun, RunTrail]:
-        found = await find_run(ctx.obj, run_id)
-        async with await Database.open(found.folders.ledger) as database, database.reading() as uow:
+        found = await find_run(ctx.obj, run_id, database)
+        async with await Database.open(found.folders.ledger) as opened, opened.reading() as uow:
             return found, await uow.runs.whole(found.run.id)
 
     found, trail = asyncio.run(read())

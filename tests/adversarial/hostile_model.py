@@ -31,10 +31,11 @@ from graph.config import SessionConfig
 from graph.events import RunEvent
 from graph.folders import Folders
 from graph.session import remaining
-from graph.system import TradingSystem, make_feed
+from graph.system import ACCOUNT, TradingSystem, make_feed
 from tests.adversarial.attacks import MEGA, Scene, eager, malformed, poisoned, tool_calls
 from tests.adversarial.audit import Auditor, audited
 from tests.adversarial.verify import verify
+from trading_core.auth.agents import runner
 from trading_core.auth.permissions import operator
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import LedgerError, NotPermitted
@@ -232,7 +233,7 @@ async def attack(seed: int, cycles: int, home: Path) -> Tally:
         with patch("graph.system.PaperBroker", audited(auditor)):
             async with TradingSystem.open(config, home, feed=feed, model=model, listener=hear) as system:
                 await _session(system, seed, tally, auditor)
-                if not await system.desk.agrees():
+                if not await system.desk.agrees(runner(ACCOUNT)):
                     tally.violations.append("the ledger's balances are not the exchange's")
                 if system.desk.limits != config.limits.desk:
                     tally.violations.append("the limits in force have changed")

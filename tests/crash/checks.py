@@ -9,7 +9,7 @@ from datetime import datetime
 import httpx
 
 from tests.crash.plan import Post
-from tests.unit.desk_cases import ACCOUNT, RUN
+from tests.unit.desk_cases import ACCOUNT, RUN, RUNNER
 from tests.unit.feeds import START
 from trading_core.brokers.base import OrderReport
 from trading_core.domain.orders import Order, OrderState, Side, next_state
@@ -46,7 +46,7 @@ async def violations(post: Post, audit: Audit) -> list[str]:
     at_venue = {fill.trade_id: fill for fill in await post.broker.fills(since=START)}
     if at_venue != booked:
         found.append(f"lost: fills at the venue and in the ledger differ: {at_venue.keys() ^ booked.keys()}")
-    if not await post.desk.agrees():
+    if not await post.desk.agrees(RUNNER):
         found.append("the balances differ")
     for key, order in orders.items():
         found += _differs(order, await post.broker.order(key, order.symbol))
@@ -58,7 +58,7 @@ async def violations(post: Post, audit: Audit) -> list[str]:
         if state is not order.state:
             found.append(f"{key}: its history ends at {state}, its row says {order.state}")
     # Protection and reservations
-    view = await post.desk.account()
+    view = await post.desk.account(RUNNER)
     for symbol, position in view.portfolio.held().items():
         sales = [order for order in view.live_orders if order.symbol == symbol and order.side is Side.SELL]
         bare = position.quantity - sum(order.remaining for order in sales)
@@ -86,5 +86,5 @@ async def outcome(post: Post) -> str:
     async with post.ledger.reading() as uow:
         orders = await uow.orders.of_run(RUN)
     states = sorted(f"{order.purpose}:{order.symbol[:3]}:{order.state}" for order in orders)
-    held = (await post.desk.account()).portfolio.held()
+    held = (await post.desk.account(RUNNER)).portfolio.held()
     return f"{' '.join(states)} | {' '.join(f'{symbol[:3]}={position.quantity}' for symbol, position in held.items())}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.crash.http_broker import HttpBroker
 from tests.crash.paper_venue import market
-from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, TRADER, D, buy, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, RUNNER, TRADER, D, buy, sell
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, at
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import ApprovalError
@@ -67,7 +67,7 @@ async def posted(ledger: Path, url: str, now: datetime) -> AsyncIterator[Post]:
 
 async def carry_out(post: Post) -> None:
     """Everything a desk does with a venue. Each step is idempotent, as an intent and its order have one id each."""
-    await post.desk.sync()
+    await post.desk.sync(RUNNER)
     await enter(post)
     await enter_in_parts_with_approval(post)
     await enter_and_rest(post)
@@ -105,7 +105,7 @@ async def leave_in_part(post: Post) -> None:
 
 
 async def take_back_what_rests(post: Post) -> None:
-    await post.desk.cancel_entries(but_run="a later one")
+    await post.desk.cancel_entries(RUNNER, but_run="a later one")
 
 
 async def settle(post: Post) -> None:
@@ -121,4 +121,4 @@ async def _send(post: Post, intent: TradeIntent) -> None:
 
 async def _wait(post: Post, seconds: float) -> None:
     await post.clock.sleep(seconds)
-    await post.desk.sync()
+    await post.desk.sync(RUNNER)

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from graph.system import ACCOUNT
 from tests.crash.paper_venue import LinkFault
 from tests.crash.points import Moment
 from tests.crash.worlds import Ended, Faults, Worlds
+from trading_core.auth.agents import runner
 from trading_core.domain.orders import OrderState
 from trading_core.execution.desk import Desk
 
@@ -67,7 +69,7 @@ def test_a_desk_killed_at_the_dangerous_points_loses_and_repeats_nothing(worlds:
 
 def test_a_desk_that_sends_again_after_a_restart_would_be_found_out(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     async def sync_and_send_again(desk: Desk) -> None:
-        for order in (await desk.account()).live_orders:
+        for order in (await desk.account(runner(ACCOUNT))).live_orders:
             if order.state is OrderState.SUBMITTING:
                 await desk._submitting.send(order)
         await sync(desk)

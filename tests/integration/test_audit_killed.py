@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.audit.verify import verify_audit
+from trading_core.auth.permissions import operator
 from trading_core.persistence import session
 from trading_core.persistence.records import SessionRecord
 from trading_core.persistence.session import Database
@@ -57,7 +58,7 @@ async def test_what_was_acknowledged_is_on_the_trail_after_a_kill(location: str)
     acknowledged += rest.decode().split()
     assert "" not in acknowledged, errors.decode()
     async with await Database.open(location) as database:
-        verdict = await verify_audit(database, print)
+        verdict = await verify_audit(operator("anna"), database, print)
         assert verdict.holds
         async with database.reading() as uow:
             told = [row.subject_id async for row in uow.audit.walk()]

@@ -17,10 +17,11 @@ from data_channels.market.series import BarSeries, SeriesFeed
 from graph.config import SessionConfig
 from graph.report import export
 from graph.session import trade
-from graph.system import TradingSystem
+from graph.system import ACCOUNT, TradingSystem
 from tools.computed import Computed
 from tools.context import ToolContext
 from tools.registry import TOOLS
+from trading_core.auth.agents import runner
 from trading_core.auth.permissions import operator
 from trading_core.domain.market import Bar, Timeframe
 
@@ -96,7 +97,7 @@ async def test_every_tool_answers_the_same_whatever_comes_after(market: HistoryF
     answers = []
     for name, feed in (("real", market), ("scrambled", scrambled(market, as_of, 3))):
         async with TradingSystem.open(session(as_of, cycles=3), tmp_path / name, feed=feed) as system:
-            view = await system.desk.account()
+            view = await system.desk.account(runner(ACCOUNT))
             tickers = await system.snapshots.tickers(view.portfolio, as_of)
             snapshot, _ = await system.snapshots.take(as_of, view, tickers)
             context = ToolContext(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUN, TRADER, World, buy, open_world, sell
+from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUN, RUNNER, TRADER, World, buy, open_world, sell
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, at
 from trading_core.domain.errors import ApprovalError, LedgerError
 from trading_core.domain.intents import ApprovalState, TradeIntent, Verdict
@@ -45,14 +45,17 @@ def on(world: World, database: Database, **changes: object) -> World:
 
 
 async def assert_proven(world: World) -> None:
-    findings = [*await verify_ledger(world.database, ACCOUNT), *await verify_venue(world.database, ACCOUNT, world.broker)]
+    findings = [
+        *await verify_ledger(RUNNER, world.database, ACCOUNT),
+        *await verify_venue(RUNNER, world.database, ACCOUNT, world.broker),
+    ]
     assert not [finding for finding in findings if not finding.holds]
 
 
 async def test_a_trade_lives_from_proposal_to_exit(tmp_path: Path, database: Database) -> None:
     async with open_world(tmp_path, synced=False) as elsewhere:
         world = on(elsewhere, database)
-        found, _ = await world.desk.reconcile()
+        found, _ = await world.desk.reconcile(RUNNER)
         assert found.agrees
         await world.hold("10")
         assert await world.covered() == await world.held() > 0
@@ -68,7 +71,7 @@ async def test_a_desk_that_starts_again_finds_everything_and_reconciles_first(
 ) -> None:
     async with open_world(tmp_path, synced=False) as elsewhere:
         world = on(elsewhere, database, approval_above_notional=Decimal(2000))
-        await world.desk.reconcile()
+        await world.desk.reconcile(RUNNER)
         await world.hold("10")
         big = buy("30", "big", symbol=ETH)
         assert (await world.desk.propose(TRADER, big)).verdict is Verdict.NEEDS_APPROVAL
@@ -78,13 +81,13 @@ async def test_a_desk_that_starts_again_finds_everything_and_reconciles_first(
         resting = await world.desk.submit(TRADER, asked.intent_id, WorkingStyle.NOW)
         assert isinstance(resting, Order)
         await Control(ACCOUNT, database, world.clock).halt(OPERATOR, "for the test")
-        before = await world.desk.account()
+        before = await world.desk.account(RUNNER)
 
         async with await Database.open(location) as reopened:
             again = on(world, reopened)
-            found, _ = await again.desk.reconcile()
+            found, _ = await again.desk.reconcile(RUNNER)
             assert found.agrees
-            after = await again.desk.account()
+            after = await again.desk.account(RUNNER)
             assert after.portfolio == before.portfolio
             assert after.risk.trading_state is TradingState.HALTED
             assert {order.client_order_id for order in after.live_orders} == {o.client_order_id for o in before.live_orders}
@@ -105,7 +108,7 @@ async def test_desks_that_propose_at_once_never_exceed_a_limit_together(
             other = await stack.enter_async_context(await Database.open(location))
             worlds.append(on(elsewhere, other, max_exposure=share))
         for world in worlds:
-            await world.desk.sync()
+            await world.desk.sync(RUNNER)
         quantity = DEPOSIT.amount / 20 / PRICE  # of 5 % each: six fit into 31 %
         wanted = [buy(str(quantity.quantize(Decimal("0.001"))), f"leg{number}") for number in range(24)]
         desks = [world.desk for world in worlds]
@@ -129,7 +132,7 @@ async def test_of_two_answers_to_one_approval_the_first_stands(tmp_path: Path, d
     async with open_world(tmp_path, synced=False) as elsewhere, await Database.open(location) as other:
         worlds = [on(elsewhere, each, approval_above_notional=Decimal(100)) for each in (database, other)]
         for world in worlds:
-            await world.desk.sync()
+            await world.desk.sync(RUNNER)
         intent = buy("5")
         assert (await worlds[0].desk.propose(TRADER, intent)).verdict is Verdict.NEEDS_APPROVAL
 
@@ -147,10 +150,10 @@ async def test_of_two_answers_to_one_approval_the_first_stands(tmp_path: Path, d
 async def test_both_desks_book_the_same_fills_once(tmp_path: Path, database: Database, location: str) -> None:
     async with open_world(tmp_path, synced=False) as elsewhere, await Database.open(location) as other:
         one, two = on(elsewhere, database), on(elsewhere, other)
-        await one.desk.sync()
+        await one.desk.sync(RUNNER)
         await one.send(buy("10"))
         await elsewhere.clock.sleep(1)
-        ends = await asyncio.gather(*(world.desk.sync() for world in (one, two) * 4), return_exceptions=True)
+        ends = await asyncio.gather(*(world.desk.sync(RUNNER) for world in (one, two) * 4), return_exceptions=True)
         assert all(not isinstance(end, BaseException) or isinstance(end, LedgerError) for end in ends), ends
         await one.settle()
         async with database.reading() as uow:

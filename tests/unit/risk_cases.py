@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check, RiskDecision, TradeIntent
 from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.positions import Position
-from trading_core.risk.engine import Actor, GateInputs, RecentOrder, evaluate
+from trading_core.risk.engine import GateInputs, RecentOrder, evaluate
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import AccountRisk
 
@@ -20,8 +21,8 @@ D = Decimal
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BTC, ETH, SOL = "BTC/USDT", "ETH/USDT", "SOL/USDT"
 LIMITS = Limits(max_order_notional=D(50_000), approval_above_notional=None)
-PERMISSIONS = frozenset({"propose:entry", "propose:exit", "propose:stop", "propose:rebalance"})
-ACTOR = Actor("signal", PERMISSIONS, frozenset({"paper"}))
+PERMISSIONS = frozenset({Action.PROPOSE_ENTRY, Action.PROPOSE_EXIT, Action.PROPOSE_STOP, Action.PROPOSE_REBALANCE})
+ACTOR = Principal("signal", PERMISSIONS, frozenset({"paper"}))
 
 
 def instrument(symbol: str = BTC, **changes: object) -> Instrument:

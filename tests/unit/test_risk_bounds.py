@@ -30,6 +30,7 @@ from tests.unit.risk_cases import (
     stop,
     ticker,
 )
+from trading_core.auth.permissions import Action
 from trading_core.domain.intents import TradeIntent, Verdict
 from trading_core.domain.orders import OrderState, OrderType, Purpose, Side, TimeInForce
 from trading_core.risk.engine import GateInputs, ReasonCode
@@ -75,7 +76,7 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
     (C.VENUE_HEALTH, case(), case(venue_healthy=False)),
     (C.ACTOR_IDENTITY, case(), case(buy(proposer="operator"))),
     (C.ACTOR_IDENTITY, case(), case(buy(proposer="zoe"))),
-    (C.ACTOR_PERMISSION, case(), case(actor=replace(ACTOR, permissions=frozenset({"propose:exit"})))),
+    (C.ACTOR_PERMISSION, case(), case(actor=replace(ACTOR, actions=frozenset({Action.PROPOSE_EXIT})))),
     (C.ACTOR_ACCOUNT, case(), case(actor=replace(ACTOR, accounts=frozenset({"live"})))),
     (C.ACTOR_ACCOUNT, case(), case(buy(account_id="live"), actor=replace(ACTOR, accounts=frozenset({"live", "paper"})))),
     (C.ACTOR_ACCOUNT, case(), case(buy(account_id="spare"), actor=replace(ACTOR, accounts=frozenset({"paper", "spare"})))),

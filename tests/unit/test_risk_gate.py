@@ -27,10 +27,11 @@ from tests.unit.risk_cases import (
     stop,
     ticker,
 )
+from trading_core.auth.permissions import Principal
 from trading_core.domain.intents import TradeIntent, Verdict
 from trading_core.domain.orders import Fill, Order, OrderRequest, OrderState, OrderType, Purpose, Side
 from trading_core.risk.checks_facts import Book, OrderFacts
-from trading_core.risk.engine import Actor, GateInputs, ReasonCode, RecentOrder
+from trading_core.risk.engine import GateInputs, ReasonCode, RecentOrder
 from trading_core.risk.state import AccountRisk, TradingState
 
 C, D = ReasonCode, Decimal
@@ -86,7 +87,7 @@ def test_names_are_compared_by_what_they_say() -> None:
     assert own.limit == "too few orders to compare with"
 
 
-@pytest.mark.parametrize("record", [Actor, RecentOrder, GateInputs, OrderFacts, Book, AccountRisk, OrderRequest, Fill, Order])
+@pytest.mark.parametrize("record", [Principal, RecentOrder, GateInputs, OrderFacts, Book, AccountRisk, OrderRequest, Fill, Order])
 def test_what_a_decision_stands_on_cannot_be_changed(record: type) -> None:
     assert record.__dataclass_params__.frozen
     assert "__slots__" in vars(record)

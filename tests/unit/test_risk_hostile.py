@@ -29,9 +29,11 @@ from tests.unit.risk_cases import (
     risk,
     ticker,
 )
+from trading_core.auth.permissions import Action
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.intents import TradeIntent, Verdict
 from trading_core.domain.orders import OrderState, OrderType, Purpose, Side, TimeInForce
+from trading_core.execution.proposing import PROPOSES
 from trading_core.risk.engine import GateInputs
 from trading_core.risk.limits import Limits, Tighter, direction, tightened
 from trading_core.risk.sizing import affordable
@@ -94,7 +96,7 @@ def desks(draw: st.DrawFn) -> GateInputs:
     return inputs(
         portfolio=holding(draw(st.integers(20_000, 200_000)), BTC=draw(st.integers(0, 80)), ETH=draw(st.integers(0, 80))),
         open_orders=tuple(draw(st.lists(orders, max_size=4))),
-        actor=replace(ACTOR, permissions=draw(st.sampled_from([*[PERMISSIONS] * 9, frozenset({"propose:exit"})]))),
+        actor=replace(ACTOR, actions=draw(st.sampled_from([*[PERMISSIONS] * 9, frozenset({Action.PROPOSE_EXIT})]))),
         risk=risk(
             trading_state=draw(st.sampled_from([TradingState.ACTIVE] * 9 + [TradingState.REDUCING, TradingState.HALTED])),
             peak_equity=D(draw(st.integers(0, 60_000))),
@@ -144,7 +146,7 @@ def recomputed(intent: TradeIntent, desk: GateInputs, bounds: Limits) -> None:
     held = {s: Fraction(p.quantity) * 100 for s, p in desk.portfolio.positions.items()}
     equity = Fraction(desk.portfolio.cash) + sum(held.values())
     assert desk.risk.trading_state is not TradingState.HALTED
-    assert f"propose:{intent.purpose.value}" in desk.actor.permissions
+    assert PROPOSES[intent.purpose] in desk.actor.actions
     if intent.side is Side.SELL:
         promised = sum(o.remaining for o in desk.open_orders if o.symbol == intent.symbol and o.side is Side.SELL)
         assert intent.quantity + promised <= desk.portfolio.position(intent.symbol).quantity

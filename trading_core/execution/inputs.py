@@ -15,7 +15,7 @@ from trading_core.execution.book import Book
 from trading_core.execution.booking import Booking
 from trading_core.execution.forms import reserve
 from trading_core.execution.ledger import Ledger
-from trading_core.risk.checks import Actor, GateInputs, RecentOrder
+from trading_core.risk.checks import GateInputs, RecentOrder
 from trading_core.risk.state import AccountRisk, TradingState
 
 
@@ -62,7 +62,7 @@ class InputsReader:
         asked = [RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id) for i in waiting]
         return GateInputs(
             now=now,
-            actor=Actor(proposer.name, frozenset(action.value for action in proposer.actions), proposer.accounts),
+            actor=proposer,
             portfolio=book.portfolio,
             account_known_at=self._booking.known_at,
             open_orders=(*book.live.values(), *(reserve(intent) for intent in waiting)),

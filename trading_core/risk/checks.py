@@ -14,6 +14,7 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from typing import TypeGuard, overload
 
+from trading_core.auth.permissions import Principal
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check
 from trading_core.domain.market import Ticker
@@ -96,22 +97,6 @@ class ReasonCode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
-    """Who is asking, as authenticated: never as a model or a message claims.
-
-    Attributes:
-        permissions: actions such as `propose:entry`, `propose:exit`, `propose:stop`, `propose:rebalance`.
-        accounts: ids of the accounts it may act on.
-        max_order_notional: its largest order, quote; None for no bound of its own.
-    """
-
-    name: str
-    permissions: frozenset[str]
-    accounts: frozenset[str]
-    max_order_notional: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class RecentOrder:
     """An order that was asked for not long ago, for tempo and duplicates."""
 
@@ -128,6 +113,7 @@ class GateInputs:
     """Everything the gate may know, all of one instant.
 
     Attributes:
+        actor: who is asking, as authenticated: never as a model or a message claims.
         account_known_at: when the venue last confirmed the account; None when it is not known.
         open_orders: every order that is not final, `UNKNOWN` ones included.
         tickers: at least of the intent's symbol, of every holding and of every symbol with a live market buy.
@@ -137,7 +123,7 @@ class GateInputs:
     """
 
     now: datetime
-    actor: Actor
+    actor: Principal
     portfolio: Portfolio
     account_known_at: datetime | None
     open_orders: tuple[Order, ...]

@@ -24,7 +24,7 @@ def authority_checks(intent: TradeIntent, inputs: GateInputs) -> list[Finding]:
             actor.name,
             "it was proposed as somebody else",
         ),
-        (ReasonCode.ACTOR_PERMISSION, action in actor.permissions, action, "permitted", "this actor may not do this"),
+        (ReasonCode.ACTOR_PERMISSION, action in actor.actions, action, "permitted", "this actor may not do this"),
         (ReasonCode.ACTOR_ACCOUNT, own, intent.account_id, account, "not this account, or the actor may not act on it"),
     ]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import localcontext
 
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
-from trading_core.risk.checks import ARITHMETIC, Actor, Checks, GateInputs, ReasonCode, RecentOrder, failures
+from trading_core.risk.checks import ARITHMETIC, Checks, GateInputs, ReasonCode, RecentOrder, failures
 from trading_core.risk.checks_account import account_checks, entry_size_checks, loss_checks
 from trading_core.risk.checks_actor import approval_check, authority_checks, tempo_checks
 from trading_core.risk.checks_facts import Marks, order_facts, read_book
 from trading_core.risk.checks_order import floor_checks, knowledge_checks, shape_checks, size_checks, state_checks
 from trading_core.risk.limits import Limits
 
-__all__ = ["Actor", "GateInputs", "ReasonCode", "RecentOrder", "evaluate"]
+__all__ = ["GateInputs", "ReasonCode", "RecentOrder", "evaluate"]
 
 
 def evaluate(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> RiskDecision:
