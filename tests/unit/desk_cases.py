@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -271,6 +274,21 @@ class World:
             await uow.runs.start(RunRecord(run_id, ACCOUNT, RunKind.CYCLE, at(1), at(1)))
 
 
+_templates: list[Path] = []
+
+
+async def migrated(path: Path) -> None:
+    """A new ledger at `path`, from one that this process has run the migrations on; one that is there stays."""
+    if path.exists():  # noqa: ASYNC240 - a moment, in a test
+        return
+    if not _templates:
+        template = Path(tempfile.mkdtemp(prefix="ledger-")) / "template.db"
+        atexit.register(shutil.rmtree, template.parent, ignore_errors=True)
+        await (await Database.open(template)).close()
+        _templates.append(template)
+    shutil.copy(_templates[0], path)
+
+
 @asynccontextmanager
 async def open_world(
     folder: Path,
@@ -290,6 +308,7 @@ async def open_world(
     venue = PaperBroker(
         feed, clock, Timeframe("1h"), account_id=ACCOUNT, deposit=DEPOSIT, store=PaperStore(folder / "venue.db"), rules=rules
     )
+    await migrated(folder / "ledger.db")
     async with venue, await Database.open(folder / "ledger.db") as database:
         async with database.transaction() as uow:
             await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, DEPOSIT.asset, DEPOSIT.amount), "paper", clock.now())
