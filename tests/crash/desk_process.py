@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.crash.plan import carry_out, posted
-from tests.crash.points import Moment, driven
+from tests.crash.points import Moment, drive_tasks, driven
 from tests.unit.paper_exchange import at
 from trading_core.domain.clock import iso
 
@@ -56,6 +56,7 @@ async def work(job: Job) -> list[str]:
             if point == job.point and moment == job.moment:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        drive_tasks(asyncio.get_running_loop(), tell)
         await driven(carry_out(post), tell)
     return list(seen)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
+import sys
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,7 +17,9 @@ from typing import Any, TypeVar
 _ROOT = Path(__file__).parents[2]
 _OURS = (str(_ROOT / "trading_core"), str(_ROOT / "tests" / "crash"))
 _SUSPENDED = (CoroutineType, AsyncGeneratorType, GeneratorType)
+_WAITS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 T = TypeVar("T")
+_MADE_AT: ContextVar[str] = ContextVar("made_at", default="")  # of this task: where it was created
 
 
 class Moment(StrEnum):
@@ -42,6 +48,31 @@ def driven(work: Coroutine[Any, Any, T], tell: Callable[[str, Moment], None]) ->
         except BaseException as error:
             go_on = partial(work.throw, error)
         tell(point, Moment.DONE)
+
+
+def drive_tasks(loop: asyncio.AbstractEventLoop, tell: Callable[[str, Moment], None]) -> None:
+    """Tell of the points of tasks that are created from now on, too. A task's points begin with where it was created."""
+
+    async def drive(work: Coroutine[Any, Any, T], made_at: str) -> T:
+        _MADE_AT.set(made_at)
+        return await driven(work, lambda point, moment: tell(f"{made_at} > {point}", moment))
+
+    def make(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:
+        made_at = [where for where in (_MADE_AT.get(), _stack()) if where]
+        return asyncio.Task(drive(work, " > ".join(made_at)), loop=loop, **options)
+
+    loop.set_task_factory(make)  # type: ignore[arg-type]  # typeshed allows generators as well
+
+
+def _stack() -> str:
+    """Our own frames of what runs now, outermost first, without those that run the loop."""
+    frame, ours = sys._getframe().f_back, list[str]()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(_OURS) and code.co_flags & _WAITS:
+            ours.append(f"{Path(code.co_filename).name}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
+    return " > ".join(reversed(ours))
 
 
 def name_of(work: object) -> str:

@@ -10,16 +10,15 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from graph.system import ACCOUNT
 from tests.crash.paper_venue import LinkFault
 from tests.crash.points import Moment
 from tests.crash.worlds import Ended, Faults, Worlds
-from trading_core.auth.agents import runner
+from trading_core.auth.permissions import Principal
 from trading_core.domain.orders import OrderState
-from trading_core.execution.desk import Desk
+from trading_core.execution.desk import Desk, Synced
 
 SHARDS = 12
-COMMIT, ANSWER = "transaction > Connection._execute", "_write > Event.wait"
+COMMIT, ANSWER = " unit", "_write > Event.wait"
 
 # Where a death is worth the most, as fragments that find the point, in their order.
 DANGEROUS = {
@@ -68,11 +67,11 @@ def test_a_desk_killed_at_the_dangerous_points_loses_and_repeats_nothing(worlds:
 
 
 def test_a_desk_that_sends_again_after_a_restart_would_be_found_out(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sync_and_send_again(desk: Desk) -> None:
-        for order in (await desk.account(runner(ACCOUNT))).live_orders:
+    async def sync_and_send_again(desk: Desk, principal: Principal) -> Synced:
+        for order in (await desk.account(principal)).live_orders:
             if order.state is OrderState.SUBMITTING:
                 await desk._submitting.send(order)
-        await sync(desk)
+        return await sync(desk, principal)
 
     sync = Desk.sync
     monkeypatch.setattr(Desk, "sync", sync_and_send_again)
