@@ -180,7 +180,9 @@ async def _last_run(uow: UnitOfWork) -> RunRecord | None:
 
 def _own(folders: Folders, session: SessionRecord) -> Folders:
     """What is the session's own: where ledgers are shared, it is told by the session."""
-    return folders if folders.database is None else folders.of_session(session.id, simulated=session.config["market"] != "live")
+    return (
+        folders if folders.database is None else folders.of_session(session.id, simulated=session.config.get("market") != "live")
+    )
 
 
 def _place(home: Path, location: str | None) -> str:

@@ -83,6 +83,14 @@ def test_sessions_of_one_database_have_accounts_of_their_own(shared: str) -> Non
     assert "begin with" in algotrendy("show", "", status=2).stderr
 
 
+def test_development_data_is_a_session_like_any_other(shared: str) -> None:
+    algotrendy("db", "seed")
+    told = as_json("state")
+    assert (told["state"], as_json("runs")[0]["state"]) == ("reducing", "waiting")
+    document = as_json("verify")
+    assert (document["holds"], document["venue_not_compared"]) == (True, None)
+
+
 def test_a_simulation_run_again_replaces_its_own_rows_and_no_others(shared: str) -> None:
     other = as_json("run", "--cycles", "2", "--seed", "3")["session"]
     first = algotrendy("run", "--cycles", "6", "--json").stdout

@@ -32,7 +32,7 @@ WARM = (
     "trading_core.risk.limits",
 )
 LOG = "mutant.log"
-TIMES_SLOWER, LEAST_SECONDS = 5, 20
+TIMES_SLOWER, LEAST_SECONDS = 2, 10
 
 
 class Broken(Exception):

@@ -291,3 +291,9 @@ async def test_a_name_that_nobody_has_is_told_to_whoever_manages_users_alone(wor
         await world.auth.users.named(ROOT, "bob")
     with pytest.raises(NotPermitted):
         await world.auth.users.named(replace(ROOT, actions=frozenset()), "bob")
+
+
+async def test_who_may_not_reset_a_password_is_not_told_what_is_wrong_with_it(world: World) -> None:
+    user = await world.user()
+    with pytest.raises(NotPermitted):
+        await world.auth.users.reset_password(replace(ROOT, actions=frozenset()), user.id, SecretStr(user.username))

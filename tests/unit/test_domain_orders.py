@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -141,9 +142,11 @@ def test_fills_add_up_to_the_order(parts: list[int], rest: int) -> None:
 
 
 def test_a_fill_of_another_order_is_refused() -> None:
-    for other in (fill(symbol=ETH), fill(side=Side.SELL)):
+    for other in (fill(symbol=ETH), fill(symbol="AAVE/USDT"), fill(side=Side.SELL), fill(order="b"), fill(order="d")):
         with pytest.raises(FillConflict, match="does not belong"):
             order().on_fill(other)
+    with pytest.raises(FillConflict, match="does not belong"):
+        order(side=Side.SELL).on_fill(fill(side=Side.BUY))
 
 
 @pytest.mark.parametrize("state", [OrderState.CANCELLED, OrderState.EXPIRED])
@@ -159,9 +162,31 @@ def test_slippage_is_a_loss_for_either_side() -> None:
     assert order(side=Side.SELL).on_fill(fill(Side.SELL, price=101)).slippage == D("-0.01")
 
 
+@pytest.mark.parametrize(("price", "loss"), [(250, "1.5"), (97, "-0.03"), (100, "0"), (102, "0.02")])
+def test_slippage_is_measured_on_the_average_price(price: int, loss: str) -> None:
+    bought = order().on_fill(fill(quantity=4, price=price, trade_id="a"))
+    assert (bought.average_price, bought.slippage) == (price, D(loss))
+    again = bought.on_fill(fill(quantity=4, price=100, trade_id="b"))
+    assert (again.average_price, again.slippage) == (D(price + 100) / 2, D(loss) / 2)
+    assert order(side=Side.SELL).on_fill(fill(Side.SELL, 4, price)).slippage == -D(loss)
+
+
+def test_without_an_arrival_price_there_is_no_slippage() -> None:
+    for arrival in (None, D(0)):
+        assert replace(order().on_fill(fill()), arrival_price=arrival).slippage is None
+
+
 def test_an_event_keeps_what_it_does_not_change() -> None:
     opened = order(state=OrderState.SUBMITTING).on(OrderEvent.ACCEPTED, at=START, venue_order_id="v")
     ended = opened.on(OrderEvent.CANCELLED, at=START, reason="by the operator")
     assert (ended.state, ended.venue_order_id, ended.reason) == (OrderState.CANCELLED, "v", "by the operator")
     assert Side.BUY.opposite is Side.SELL
     assert Side.SELL.opposite is Side.BUY
+
+
+def test_what_is_not_said_is_the_harmless_case() -> None:
+    new = Order(OrderRequest("c", BTC, Side.BUY, OrderType.MARKET, D(1)), "paper", "i", "r", Purpose.ENTRY, START)
+    assert (new.state, new.filled, new.remaining, new.is_live) == (OrderState.SUBMITTING, 0, 1, True)
+    assert (new.request.reduce_only, fill().is_maker) == (False, False)
+    with pytest.raises(TypeError):
+        new.on(OrderEvent.ACCEPTED, START)  # type: ignore[misc]

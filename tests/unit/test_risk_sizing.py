@@ -79,6 +79,10 @@ def test_kelly_stakes_more_only_on_more_evidence(few: int, many: int) -> None:
     "call",
     [
         lambda: fixed_fractional(D(1), D("0.02"), D(100), D(100), D(0)),
+        lambda: fixed_fractional(D(1), D("0.02"), D(100), D(101), D("0.5")),
+        lambda: fixed_fractional(D(1), D("-0.01"), D(100), D(90), D(0)),
+        lambda: fractional_kelly(D(1), D("1.01"), D(1), D(1), 9, D(1)),
+        lambda: fractional_kelly(D(1), D(1), D(1), D(1), 9, D(1), standard_errors=D("-0.1")),
         lambda: fixed_fractional(D(1), D("1.01"), D(100), D(90), D(0)),
         lambda: fixed_fractional(D(1), D("0.02"), D(100), D(90), D("-0.001")),
         lambda: fixed_fractional(D("NaN"), D("0.02"), D(100), D(90), D(0)),

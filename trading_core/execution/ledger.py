@@ -174,13 +174,14 @@ class Ledger:
             StoreUnavailable: the database is locked, full or gone. Nothing was kept.
         """
         async with self._database.transaction() as uow:
-            version = (await uow.claims.take(self.account_id)).version
-            # Before the commit a book is known only to the transactions that share it.
-            known = uow.memo.get(self.account_id, self._committed)
-            if not isinstance(known, Book) or known.version != version - 1:
-                known = await self._read(uow, version - 1)
+            # What transactions of the same commit left is newer than what was committed, and known to them alone.
+            known, claim = uow.memo.get(self.account_id), await uow.claims.take(self.account_id)
+            if not isinstance(known, Book):
+                known = self._committed if claim.first else None
+                if known is None or known.version != claim.version - 1:
+                    known = await self._read(uow, claim.version - 1)
             now = self._clock.now()
-            entry = Entry(uow, replace(known, version=version), now, now - self._recent)
+            entry = Entry(uow, replace(known, version=claim.version), now, now - self._recent)
             yield entry
             after = entry.book
             if after.portfolio is not known.portfolio:
@@ -191,8 +192,9 @@ class Ledger:
                 await uow.audit.append(told)
             uow.memo[self.account_id] = after
         # What committed together is on record together: the last of them is what the account now is.
-        last = uow.memo[self.account_id]
-        self._keep(last if isinstance(last, Book) else after)
+        last = uow.memo.get(self.account_id)
+        if isinstance(last, Book):
+            self._keep(last)
 
     def _keep(self, book: Book) -> None:
         if self._committed is None or self._committed.version < book.version:

@@ -9,6 +9,7 @@ Each is told only when the commit is on the disk; when it fails, each is told th
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from trading_core.domain.errors import StoreUnavailable
+from trading_core.persistence.sqlite_driver import driver_of
 
 QUEUE_SECONDS = 30.0  # how long a writer waits for others of its own process
 
@@ -27,6 +29,7 @@ class _Group:
 
     connection: AsyncConnection
     transaction: AsyncTransaction
+    driver: sqlite3.Connection
     committed: asyncio.Future[None]
     memo: dict[str, object] = field(default_factory=dict)
     units: int = 0
@@ -40,6 +43,10 @@ class _Group:
             raise
         finally:
             await self.connection.close()
+
+    def run(self, sql: str) -> None:
+        """A statement about the transaction itself, past SQLAlchemy: it would take ten times as long, for each unit."""
+        self.driver.execute(sql)
 
     def fail(self, error: BaseException) -> None:
         if not self.committed.done():
@@ -70,10 +77,10 @@ class GroupCommit:
             joins, left = group.units > 0, dict(group.memo)
             try:
                 if joins:
-                    await group.connection.exec_driver_sql("SAVEPOINT unit")
+                    group.run("SAVEPOINT unit")
                 yield group.connection, group.memo
                 if joins:
-                    await group.connection.exec_driver_sql("RELEASE unit")
+                    group.run("RELEASE unit")
             except BaseException as error:
                 group.memo.clear()
                 group.memo.update(left)
@@ -93,20 +100,20 @@ class GroupCommit:
     async def _begin(self) -> _Group:
         connection = await self._engine.connect()
         try:
-            transaction = await connection.begin()
+            transaction, driver = await connection.begin(), await driver_of(connection)
         except BaseException:
             await connection.close()
             raise
-        self._group = _Group(connection, transaction, asyncio.get_running_loop().create_future())
+        self._group = _Group(connection, transaction, driver, asyncio.get_running_loop().create_future())
         return self._group
 
     async def _undo(self, group: _Group, joined: bool, error: BaseException) -> None:
         """Take back one unit. Where the database has taken back more (a full disk), the whole group is lost."""
         if joined:
             try:
-                await group.connection.exec_driver_sql("ROLLBACK TO unit")
-                await group.connection.exec_driver_sql("RELEASE unit")
-            except SQLAlchemyError as lost:
+                group.run("ROLLBACK TO unit")
+                group.run("RELEASE unit")
+            except sqlite3.Error as lost:
                 error = lost
             else:
                 return

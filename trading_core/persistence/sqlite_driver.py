@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import aiosqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 AT_ONCE = 256  # rows that are fetched where the statement was executed; the rest of a longer answer is fetched in the thread
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.025  # seconds between two attempts to get a lock
@@ -97,3 +98,11 @@ def connector(path: str, busy_seconds: float) -> Callable[[], Awaitable[aiosqlit
         return await connection
 
     return create
+
+
+async def driver_of(connection: AsyncConnection) -> sqlite3.Connection:
+    """SQLite's own connection below one of an engine that was made with `connector`."""
+    opened = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(opened, _Connection):
+        raise TypeError(f"{type(opened).__name__} is no connection of this driver")
+    return opened._conn

@@ -33,7 +33,7 @@ class UnitOfWork:
 
     def __init__(self, connection: AsyncConnection, memo: dict[str, object] | None = None) -> None:
         self.memo = {} if memo is None else memo
-        self.claims = Claims(connection)
+        self.claims = Claims(connection, self.memo)
         self._connection = connection
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,21 +21,29 @@ class Claim:
     """An account that a transaction writes to.
 
     Attributes:
-        version: of the account after this transaction; whoever knows the account at `version - 1` knows what it starts from.
+        version: of the account after this transaction.
+        first: whether nobody claimed the account before in the same commit. Whoever knows it at `version - 1` then knows what
+            the transaction starts from.
     """
 
     version: int
     currency: str
     deposit: object
+    first: bool = True
 
 
 class Claims:
     """Claims of one transaction. A claim locks the account's row until the transaction ends (on SQLite the whole file is), so
     that two cannot decide on the same money.
+
+    Args:
+        memo: of transactions that commit together: the first of them claims for all. What they remember of the account stands
+            there under its id, and whoever claims it takes that out: he alone knows what it will be.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, memo: dict[str, object] | None = None) -> None:
         self._connection = connection
+        self._memo = {} if memo is None else memo
         self._taken: dict[str, Claim] = {}
 
     async def take(self, account_id: str) -> Claim:
@@ -46,10 +54,21 @@ class Claims:
         """
         claim = self._taken.get(account_id)
         if claim is None:
-            row = (await self._connection.execute(_TAKE, {"account_id": account_id})).first()
-            if row is None:
-                raise unknown_account(account_id)
-            claim = self._taken[account_id] = Claim(*row)
+            claim = self._taken[account_id] = self._shared(account_id) or await self._take(account_id)
+        return claim
+
+    def _shared(self, account_id: str) -> Claim | None:
+        claim = self._memo.get(f"claim {account_id}")
+        if not isinstance(claim, Claim):
+            return None
+        self._memo.pop(account_id, None)
+        return replace(claim, first=False)
+
+    async def _take(self, account_id: str) -> Claim:
+        row = (await self._connection.execute(_TAKE, {"account_id": account_id})).first()
+        if row is None:
+            raise unknown_account(account_id)
+        claim = self._memo[f"claim {account_id}"] = Claim(*row)
         return claim
 
     async def version(self, account_id: str) -> int:
