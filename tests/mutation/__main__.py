@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.mutation.mutants import mutants
-from tests.mutation.plan import LEAST_SCORE, MODULES, TESTS
+from tests.mutation.plan import LEAST_SCORE, MODULES
 from tests.mutation.runner import Broken, sampled, survivors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def run(root: Path, modules: tuple[str, ...], sample: int | None, seed: int) -> 
     print(f"{len(chosen)} of {len(made)} mutants" + (f", seed {seed}" if sample else ""), flush=True)
     total, survived = Counter(mutant.module for mutant in chosen), Counter[str]()
     try:
-        for done, (mutant, passed) in enumerate(survivors(root, chosen, TESTS), 1):
+        for done, (mutant, passed) in enumerate(survivors(root, chosen), 1):
             if done % PROGRESS_EVERY == 0:
                 print(f"{done} of {len(chosen)}, {survived.total()} not noticed", file=sys.stderr, flush=True)
             if passed:

@@ -25,4 +25,14 @@ TESTS = (
     "tests/unit/test_risk_sizing.py",
     "tests/unit/test_risk_hostile.py",
 )
+OWN = {
+    "trading_core/risk/state.py": "tests/unit/test_risk_state.py",
+    "trading_core/risk/sizing.py": "tests/unit/test_risk_sizing.py",
+    "trading_core/domain/orders.py": "tests/unit/test_domain_orders.py",
+}
 LEAST_SCORE = 0.90
+
+
+def tests_for(module: str) -> list[str]:
+    """All of them, the module's own first."""
+    return sorted(TESTS, key=lambda test: test != OWN.get(module))

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import Mutant
+from tests.mutation.plan import TESTS, tests_for
 
 # What the tests import and no mutant changes: loaded once and inherited by every fork.
 WARM = (
@@ -50,7 +51,7 @@ def sampled(mutants: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:
     return [mutants[index] for index in sorted(chosen)]
 
 
-def survivors(root: Path, mutants: Sequence[Mutant], tests: Sequence[str]) -> Iterator[tuple[Mutant, bool]]:
+def survivors(root: Path, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, bool]]:
     """Each mutant, and whether the tests passed on it all the same.
 
     Args:
@@ -65,7 +66,7 @@ def survivors(root: Path, mutants: Sequence[Mutant], tests: Sequence[str]) -> It
     if stale:
         raise Broken(f"{stale} would be tested as they were before the change")
     began = time.monotonic()
-    if not _passes(root, tests, 600):
+    if not _passes(root, TESTS, 600):
         raise Broken(f"the tests fail without any mutation\n{(root / LOG).read_text(encoding='utf-8')}")
     # A change and its undoing can fall into one second and have one size, which is all that compiled files go by.
     sys.dont_write_bytecode = True
@@ -76,7 +77,7 @@ def survivors(root: Path, mutants: Sequence[Mutant], tests: Sequence[str]) -> It
         for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
             compiled.unlink()
         path.write_text(mutant.applied(original), encoding="utf-8")
-        passed = _passes(root, tests, limit)
+        passed = _passes(root, tests_for(mutant.module), limit)
         path.write_text(original, encoding="utf-8")
         yield mutant, passed
 

@@ -25,6 +25,7 @@ from trading_core.persistence.faults import lost_connection
 from trading_core.persistence.settings import DatabaseSettings
 from trading_core.persistence.sqlite_driver import connector
 
+CACHE_KIB = 65_536  # of pages that a connection keeps: order ids are hashes, so that a large ledger's are all over its index
 BUSY_MS = 5_000  # how long a writer waits for another process on SQLite
 
 _DRIVERS = {
@@ -99,6 +100,7 @@ def _sqlite(url: URL, settings: DatabaseSettings, *, migrating: bool) -> AsyncEn
         if migrating:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             cursor.execute("PRAGMA journal_mode = WAL")  # kept in the file
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged order survives a power cut
         cursor.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
         cursor.close()

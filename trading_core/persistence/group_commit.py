@@ -140,8 +140,11 @@ class GroupCommit:
     @asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(QUEUE_SECONDS):
-                await self._turn.acquire()
+            if self._turn.locked():
+                async with asyncio.timeout(QUEUE_SECONDS):
+                    await self._turn.acquire()
+            else:
+                await self._turn.acquire()  # at once
         except TimeoutError:
             raise StoreUnavailable(
                 f"no turn to write came within {QUEUE_SECONDS:g} s",

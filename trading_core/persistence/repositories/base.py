@@ -39,7 +39,7 @@ class Repository:
     async def _add(self, table: Table, row: Row, *key: Column[Any]) -> bool:
         """Insert unless a row with this key is there; True when it was new."""
         statement = _insert_new(table, self._connection.dialect.name, key)
-        return (await self._connection.execute(statement, row)).first() is not None
+        return (await self._connection.execute(statement, row)).rowcount == 1
 
     async def _put(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert, or replace the rows with the same primary key."""
@@ -61,7 +61,7 @@ def _insert(table: Table, dialect: str) -> _Insert:
 
 @cache
 def _insert_new(table: Table, dialect: str, key: tuple[Column[Any], ...]) -> Executable:
-    return _insert(table, dialect).on_conflict_do_nothing(index_elements=key).returning(key[0])
+    return _insert(table, dialect).on_conflict_do_nothing(index_elements=key)
 
 
 @cache
