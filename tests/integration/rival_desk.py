@@ -33,6 +33,8 @@ class Job:
     Attributes:
         location, url: of the ledger, and of the account at the venue.
         limits: those that are not wide open, as text.
+        tells: whether each order's id is printed as soon as the desk has acknowledged it.
+        at_once: how many legs are under way together.
         legs: one buy each of `quantity` BTC at up to `price`; a leg that both rivals have is the same intent.
     """
 
@@ -42,6 +44,8 @@ class Job:
     legs: list[str]
     quantity: str
     price: str
+    tells: bool = False
+    at_once: int = 1_000
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -67,10 +71,18 @@ async def work(job: Job) -> dict[str, str]:
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
 
+            turn = asyncio.Semaphore(job.at_once)
+
             async def leg(name: str) -> str:
+                async with turn:
+                    return await send(name)
+
+            async def send(name: str) -> str:
                 intent = buy(job.quantity, leg=name, limit_price=Decimal(job.price))
                 await desk.propose(TRADER, intent)
                 answer = await desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
+                if job.tells and isinstance(answer, Order):
+                    print(answer.client_order_id, flush=True)
                 return "sent" if isinstance(answer, Order) else " ".join(answer.reason_codes)
 
             return dict(zip(job.legs, await asyncio.gather(*map(leg, job.legs)), strict=True))
