@@ -28,8 +28,6 @@ from trading_core.persistence.records import PortfolioSnapshotRecord
 WATCHES, WATCH_SECONDS = 3, 1.0  # how often, and how far apart, the venue is asked about fresh orders
 
 
-
-
 async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx, run_id = runtime.context, state["run_id"]
     for order in await ctx.desk.cancel_entries(ctx.runner, but_run=run_id):
