@@ -57,7 +57,7 @@ lock: ## renew requirements.lock from pyproject.toml
 bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/decision.py
 	@$(BIN)/python benchmarks/desk.py
-	@$(BIN)/python benchmarks/persistence.py
+	@$(BIN)/python benchmarks/persistence.py --orders 20000
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy
