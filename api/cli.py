@@ -24,6 +24,7 @@ from api.commands.limits import limits
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
 from api.commands.show import show
+from api.commands.strategies import strategies
 from api.commands.users import users
 from api.commands.verify import verify
 from api.home import DEFAULT_HOME, HOME_VARIABLE
@@ -84,7 +85,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, graph, doctor,
+    run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, strategies,
+    graph, doctor,
 ):  # fmt: skip
     app.command()(command)
 for group in (audit, auth, credentials, db, users):

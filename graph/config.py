@@ -124,6 +124,13 @@ class SessionConfig(BaseModel):
         content["data"] = Path(self.data).name if self.data else None
         return digest(content)[:10]
 
+    def followed(self) -> dict[str, object]:
+        """What makes the session's strategy what it is: what is looked at, by which model, under which limits of its own."""
+        content = self.stored()
+        own = dict.fromkeys(("market", "symbols", "timeframe", "model", "rebalance_drift", "rebalance_every"))
+        limits = self.limits.model_dump(mode="json")["strategy"].get(self.strategy, {})
+        return {**{name: content[name] for name in own}, "limits": limits}
+
     def stored(self) -> dict[str, object]:
         """As kept in the ledger: everything but the key."""
         content = self.model_dump(mode="json", exclude={"model": {"api_key"}})

@@ -35,6 +35,7 @@ from graph.state import serializer
 from graph.tending import tending
 from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
 from graph.trading_cycle import build
+from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
 from trading_core.brokers.paper import PaperBroker
@@ -48,6 +49,7 @@ from trading_core.execution.desk import Desk
 from trading_core.execution.reconcile import Reconciliation
 from trading_core.persistence.records import SessionRecord
 from trading_core.persistence.session import Database
+from trading_core.persistence.unit_of_work import UnitOfWork
 
 _DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars move the price by less
 
@@ -121,6 +123,7 @@ class TradingSystem:
                 )
                 if await uow.sessions.get(config.session_id) is None:
                     await uow.sessions.add(SessionRecord(config.session_id, config.stored(), clock.now()))
+                await _keep_strategy(uow, config, runner(account).name, clock.now())
             principals = {name: spec.principal(account) for name, spec in ROSTER.items()}
             desk = Desk(
                 account_id=account,
@@ -167,6 +170,18 @@ class TradingSystem:
                 await stack.enter_async_context(tending(context.books))
             cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
             yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles)
+
+
+async def _keep_strategy(uow: UnitOfWork, config: SessionConfig, by: str, at: datetime) -> None:
+    """Put on record what the session's strategy is today; another content than before is a new version of it."""
+    if not config.strategy:
+        return
+    before = await uow.strategies.get(config.strategy)
+    after = await uow.strategies.keep(config.strategy, config.followed(), by=by, at=at)
+    if before is None or after.version != before.version:
+        was, is_now = (None if one is None else {"version": one.version, **one.config} for one in (before, after))
+        subject = SubjectKind.SETTING, f"strategy {config.strategy}"
+        await uow.audit.append(AuditEntry(at, by, AuditAction.SETTING_CHANGED, *subject, was, is_now))
 
 
 def make_feed(config: SessionConfig) -> MarketFeed:

@@ -175,6 +175,14 @@ def test_limits_say_where_they_come_from(home: Path) -> None:
     assert all(row["description"] for row in rows.values())
 
 
+def test_a_strategy_is_kept_version_by_version(home: Path) -> None:
+    for overrides in (["--symbols", "BTC/USDT"], ["--symbols", "BTC/USDT"], ["--symbols", "BTC/USDT,ETH/USDT"]):
+        as_json("run", "--strategy", "trend", "--cycles", "1", *overrides)
+    (newest,) = as_json("strategies")
+    assert (newest["name"], newest["version"], newest["config"]["symbols"]) == ("trend", 1, ["BTC/USDT", "ETH/USDT"])
+    assert as_json("strategies", "another") == []
+
+
 def test_graph_draws_what_runs(home: Path) -> None:
     drawn = algotrendy("graph").stdout
     assert "gate --> approval" in drawn

@@ -155,6 +155,23 @@ class PortfolioSnapshotRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyVersion:
+    """What a strategy was from `created_at` on, until its next version.
+
+    Attributes:
+        version: 1, 2, 3 and so on.
+        content_hash: of `config`.
+    """
+
+    name: str
+    version: int
+    config: Mapping[str, object]
+    content_hash: str
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RiskStateChange:
     """Who moved an account's risk state, and why."""
 

@@ -279,6 +279,18 @@ fees = Table(
     PrimaryKeyConstraint("account_id", "asset"),
 )
 
+strategies = Table(
+    "strategies",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("config", JsonText, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("name", "version"),
+)
+
 account_risk = Table(
     "account_risk",
     metadata,

@@ -20,6 +20,7 @@ from trading_core.persistence.repositories.orders import OrdersRepository
 from trading_core.persistence.repositories.portfolios import PortfoliosRepository
 from trading_core.persistence.repositories.risk import RiskRepository
 from trading_core.persistence.repositories.runs import RunsRepository, SessionsRepository, SnapshotsRepository
+from trading_core.persistence.repositories.strategies import StrategiesRepository
 from trading_core.persistence.repositories.users import LoginFailuresRepository, UsersRepository
 
 
@@ -79,6 +80,10 @@ class UnitOfWork:
     @cached_property
     def portfolios(self) -> PortfoliosRepository:
         return PortfoliosRepository(self._connection, self.claims)
+
+    @cached_property
+    def strategies(self) -> StrategiesRepository:
+        return StrategiesRepository(self._connection)
 
     @cached_property
     def risk(self) -> RiskRepository:
