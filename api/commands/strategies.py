@@ -23,9 +23,7 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Every versio
 
 def strategies(
     ctx: HomeContext,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Every version of this one, not only the newest of each.")
-    ] = None,
+    name: Name = None,
     session: Session = None,
     database: Location = None,
     as_json: AsJson = False,
