@@ -133,7 +133,7 @@ def test_a_killed_session_goes_on_to_the_same_end(home: Path) -> None:
 
 
 def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(home: Path) -> None:
-    process = start("run", "--cycles", "4")
+    process = start("run", "--cycles", "40")  # far from its end
     after_the_second_cycle_began(process)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -142,13 +142,14 @@ def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(home: Path) -> None:
     run = re.search(r"resume (\S+)`", told)
     assert run
     assert "Traceback" not in told
-    assert as_json("resume", run[1])["report"]["cycles"] == 4
+    assert as_json("resume", run[1])["report"]["cycles"] == 40
 
 
 def test_a_session_in_use_is_not_removed(home: Path) -> None:
     process = start("run", "--cycles", "12")
     try:
         after_the_second_cycle_began(process)
+        process.send_signal(signal.SIGSTOP)  # it is in use for as long as this takes
         refused = algotrendy("run", "--cycles", "12", status=2)
         assert refused.stderr.count("\n") == 1
         assert "process" in refused.stderr
