@@ -178,3 +178,24 @@ async def test_an_order_that_was_on_its_way_is_taken_back_when_it_arrives(tmp_pa
         await sending
         await world.settle()
         assert (await world.order(intent)).state is OrderState.CANCELLED
+
+
+async def test_a_halt_that_commits_together_with_a_proposal_is_not_forgotten(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        leave = asyncio.Event()
+
+        async def first() -> None:
+            async with world.database.transaction():
+                await leave.wait()
+
+        holding = asyncio.create_task(first())
+        await asyncio.sleep(0)
+        proposing = asyncio.create_task(world.desk.propose(TRADER, buy()))
+        await asyncio.sleep(0.05)  # the proposal queues first
+        halting = asyncio.create_task(control_of(world).halt(OPERATOR, "the news is bad"))
+        await asyncio.sleep(0.05)
+        leave.set()
+        await asyncio.gather(holding, proposing, halting)
+        assert (await world.desk.account(RUNNER)).risk.trading_state is TradingState.HALTED
+        late = buy(leg="late")
+        assert codes(await world.desk.propose(TRADER, late)) == (ReasonCode.TRADING_STATE,)
