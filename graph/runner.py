@@ -11,12 +11,14 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from graph.context import CycleContext
+from graph.events import EventKind
 from graph.state import CycleState
 from trading_core.domain.clock import utc
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError
 from trading_core.persistence.records import RunKind, RunRecord, RunState
 
 _MOST_STEPS = 30  # the cycle has nine nodes; more supersteps than this would be a loop
+_ENDS: dict[RunState, EventKind] = {RunState.WAITING: "run_waiting", RunState.DONE: "run_done"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +114,4 @@ class Runner:
     async def _end(self, run_id: str, state: RunState, error: str = "") -> None:
         async with self._context.database.transaction() as uow:
             await uow.runs.set_state(run_id, state, at=self._context.clock.now(), error=error)
-        kind = {RunState.WAITING: "run_waiting", RunState.DONE: "run_done"}.get(state, "run_failed")
-        self._context.asker.tell(kind, run_id, error=error)  # type: ignore[arg-type]
+        self._context.asker.tell(_ENDS.get(state, "run_failed"), run_id, error=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
 from itertools import dropwhile
 
@@ -15,7 +15,7 @@ from trading_core.persistence.records import RunState
 LIVE_CYCLES = 1
 
 
-async def trade(system: TradingSystem, *, after: datetime | None = None) -> AsyncIterator[RunResult]:
+async def trade(system: TradingSystem, *, after: datetime | None = None) -> AsyncGenerator[RunResult, None]:
     """Run the session's cycles in order, yielding each result.
 
     It ends early, after yielding that result, when a run waits for an operator.
@@ -43,7 +43,7 @@ def remaining(system: TradingSystem, after: datetime | None) -> Iterator[datetim
     return every if after is None else dropwhile(lambda tick: tick <= after, every)
 
 
-async def _trade_live(system: TradingSystem) -> AsyncIterator[RunResult]:
+async def _trade_live(system: TradingSystem) -> AsyncGenerator[RunResult, None]:
     """The first cycle at once, the next ones as bars close."""
     length = system.config.bars.length.total_seconds()
     for number in range(system.config.cycles or LIVE_CYCLES):

@@ -141,7 +141,7 @@ class TradingSystem:
             record = LedgerRecord(ledger, account, clock)
             snapshots = Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols)
             asker = Asker(
-                agents={name: Agent(spec, chat, _model_name(config, chat), kept_answers) for name, spec in ROSTER.items()},
+                agents={name: Agent(spec, chat, _model_name(chat), kept_answers) for name, spec in ROSTER.items()},
                 desk=desk,
                 database=ledger,
                 feed=market,
@@ -216,8 +216,8 @@ async def _make_model(config: SessionConfig, stack: AsyncExitStack) -> BaseChatM
     return openai_compatible.build(config.model, pool)
 
 
-def _model_name(config: SessionConfig, model: BaseChatModel) -> str:
-    return RULES_MODEL_NAME if config.model.provider == "rules" else openai_compatible.describe(model)
+def _model_name(model: BaseChatModel) -> str:
+    return RULES_MODEL_NAME if isinstance(model, RulesModel) else openai_compatible.describe(model)
 
 
 def _channels() -> Sequence[Channel]:

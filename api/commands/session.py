@@ -109,7 +109,7 @@ async def _rest(system: TradingSystem, run: RunRecord, watch: Watch) -> AsyncIte
         if result.state is RunState.WAITING:
             return
     if system.config.simulated:
-        async with aclosing(trade(system, after=run.as_of)) as results:  # type: ignore[type-var]
+        async with aclosing(trade(system, after=run.as_of)) as results:
             async for result in results:
                 yield result
 

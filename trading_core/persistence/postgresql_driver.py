@@ -84,7 +84,7 @@ def connector(url: URL, settings: DatabaseSettings, *, migrating: bool) -> Calla
 
 def _arguments(url: URL) -> dict[str, Any]:
     dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects have no annotations
-    _, arguments = dialect.create_connect_args(url)  # type: ignore[no-untyped-call]
+    _, arguments = dialect.create_connect_args(url)  # type: ignore[no-untyped-call]  # nor these
     return dict(arguments)
 
 
