@@ -1,0 +1,290 @@
+"""One adapter for every venue that ccxt speaks to; what differs between them is in `venues.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from trading_core.brokers.base import Balance, OrderReport
+from trading_core.brokers.ccxt_client import Exchange, Row
+from trading_core.brokers.ccxt_errors import is_clock_skew, is_passing, reading, writing
+from trading_core.brokers.ccxt_forms import Form, form_of, misfits, passable_form
+from trading_core.brokers.ccxt_history import read_all
+from trading_core.brokers.ccxt_lookup import Finder
+from trading_core.brokers.ccxt_words import balances_of, client_id_of, fill_of, instrument_of, number, report_of
+from trading_core.brokers.client_ids import ClientIds
+from trading_core.brokers.venues import VenueProfile
+from trading_core.domain.clock import Clock, utc
+from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnavailable, InvalidInput, OrderRefused
+from trading_core.domain.instruments import Instrument
+from trading_core.domain.orders import Fill, OrderRequest
+
+_T = TypeVar("_T")
+_ATTEMPTS = 3  # of a read
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0  # seconds between them, at most
+
+
+class CcxtBroker:
+    """A `Broker` over one account at one venue.
+
+    It loads the venue's markets and takes the clock's skew off when it is first asked. Reads are tried three times; writes
+    are sent once, whatever happens.
+
+    Args:
+        profile: the venue.
+        exchange: from `open_client`; it becomes the broker's to close.
+        symbols: the markets the account trades.
+        clock: for what the venue stamps no time on, and to wait on between tries.
+        history_from: nothing before it is read: when the account began to be the desk's.
+        jitter: decides how long to wait between two tries.
+        is_paper: the money is not real: a venue's sandbox.
+    """
+
+    def __init__(
+        self,
+        profile: VenueProfile,
+        exchange: Exchange,
+        symbols: Sequence[str],
+        *,
+        clock: Clock,
+        history_from: datetime,
+        jitter: random.Random,
+        is_paper: bool,
+    ) -> None:
+        self.venue = profile.venue
+        self.is_paper = is_paper
+        self._profile = profile
+        self._exchange = exchange
+        self._symbols = tuple(dict.fromkeys(symbols))
+        self._clock = clock
+        self._history_from = utc(history_from)
+        self._jitter = jitter
+        self._ids = ClientIds(profile.ids)
+        self._finder = Finder(profile, exchange, self._ask)
+        self._instruments: Mapping[str, Instrument] = {}
+        self._loading = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Load what every other call needs.
+
+        Raises:
+            BrokerUnavailable: the venue is out of reach, or does not list one of the symbols.
+        """
+        await self._load()
+
+    async def instruments(self) -> Mapping[str, Instrument]:
+        await self._load()
+        return dict(self._instruments)
+
+    async def balances(self) -> Mapping[str, Balance]:
+        await self._load()
+        with reading(self._profile.title, "the balances"):
+            return balances_of(await self._ask(self._exchange.fetch_balance))
+
+    async def place(self, request: OrderRequest) -> OrderReport:
+        key = request.client_order_id
+        instrument = await self._tradable(request)
+        form = await self._form(request, instrument)
+        params = dict(form.params)
+        at_venue = self._ids.at_venue(key)
+        params[self._profile.id_param] = at_venue
+        if form.is_stop and self._profile.stop_id_param is not None:
+            params[self._profile.stop_id_param] = at_venue
+        self._finder.expect(at_venue, is_stop=form.is_stop)
+        with writing(self._profile.title, f"order {key!r}", self._profile.refusals):
+            row = await self._exchange.create_order(
+                request.symbol, form.type, request.side.value, form.amount, form.price, params
+            )
+            if row.get("status") == "rejected" and not number(row.get("filled")):
+                raise self._refused(key, f"{self._profile.title} rejected it: {row.get('info')!r}")
+            report = report_of(row, client_order_id=key, symbol=request.symbol, now=self._clock.now(), just_taken=True)
+        self._finder.met(at_venue, report.venue_order_id)
+        return replace(report, symbol=request.symbol)
+
+    async def cancel(self, client_order_id: str, symbol: str) -> OrderReport:
+        at_venue = self._ids.at_venue(client_order_id)
+        with _as_ambiguous(client_order_id, "was not asked for"):
+            await self._load()
+            if self._finder.venue_id(at_venue) is None:
+                found = await self.order(client_order_id, symbol)
+                if found is None:
+                    raise self._not_here(client_order_id, symbol)
+                if found.state.is_final:
+                    return found
+        refused: OrderRefused | None = None
+        try:
+            with writing(self._profile.title, f"the cancel of order {client_order_id!r}", self._profile.refusals):
+                await self._finder.cancel(at_venue, symbol)
+        except OrderRefused as error:
+            refused = error  # mostly because it has ended already: what it is now decides
+        with _as_ambiguous(client_order_id, "may have been taken"):
+            after = await self.order(client_order_id, symbol)
+        if after is None:
+            raise self._not_here(client_order_id, symbol)
+        if refused is not None and not after.state.is_final:
+            self._finder.rethink(at_venue)
+            raise AmbiguousOutcome(
+                f"{refused.what}; the order is still live", not_done="It was not cancelled", next_step="Ask for it again"
+            ) from refused
+        return after
+
+    async def order(self, client_order_id: str, symbol: str) -> OrderReport | None:
+        await self._load()
+        at_venue = self._ids.at_venue(client_order_id)
+        with reading(self._profile.title, f"order {client_order_id!r}"):
+            row = await self._finder.find(at_venue, symbol, since=self._history_from, until=self._clock.now())
+            if row is None:
+                return None
+            return report_of(row, client_order_id=client_order_id, symbol=symbol, now=self._clock.now())
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        await self._load()
+        markets: Sequence[str | None] = self._symbols if self._profile.open_by_symbol else (None,)
+        with reading(self._profile.title, "the open orders"):
+            return [self._report(row) for symbol in markets for row in await self._finder.open_rows(symbol)]
+
+    async def fills(self, *, since: datetime) -> Sequence[Fill]:
+        await self._load()
+        begin, now = max(utc(since), self._history_from), self._clock.now()
+        markets: Sequence[str | None] = self._symbols if self._profile.history.needs_symbol else (None,)
+        with reading(self._profile.title, "the fills"):
+            rows = [row for symbol in markets for row in await self._trades(symbol, begin, now)]
+            fills = [await self._fill(row) for row in rows]
+        return sorted((fill for fill in fills if fill.at >= begin), key=lambda fill: (fill.at, fill.trade_id))
+
+    async def close(self) -> None:
+        """Close the connections to the venue."""
+        await self._exchange.close()
+
+    async def _trades(self, symbol: str | None, since: datetime, until: datetime) -> list[Mapping[str, object]]:
+        async def ask(first: int, last: int, limit: int) -> Sequence[Row]:
+            return await self._ask(lambda: self._exchange.fetch_my_trades(symbol, first, limit, {"until": last}))
+
+        return await read_all(ask, self._profile.history, since=since, until=until)
+
+    async def _fill(self, row: Mapping[str, object]) -> Fill:
+        """A fill under the desk's id. Binance, Coinbase and Kraken tell only the venue's order id with a trade."""
+        venue_order_id, symbol = str(row.get("order") or ""), str(row["symbol"])
+        at_venue = client_id_of(row) or self._finder.client_id(venue_order_id)
+        if not at_venue:
+            order = await self._finder.fetch(venue_order_id, symbol)
+            at_venue = client_id_of(order) or venue_order_id
+            self._finder.met(at_venue, venue_order_id)
+        return fill_of(row, client_order_id=self._ids.at_desk(at_venue))
+
+    def _report(self, row: Mapping[str, object]) -> OrderReport:
+        """An order nobody asked for by its id. One without a client id is somebody else's, and goes by the venue's."""
+        at_venue = client_id_of(row) or str(row.get("id") or "")
+        self._finder.met(at_venue, str(row.get("id") or ""))
+        return report_of(
+            row, client_order_id=self._ids.at_desk(at_venue), symbol=str(row.get("symbol") or ""), now=self._clock.now()
+        )
+
+    async def _form(self, request: OrderRequest, instrument: Instrument) -> Form:
+        """How the order is sent. A venue without market buys needs a price for it; without one, nothing is sent."""
+        form = form_of(request, instrument, self._profile)
+        if form is not None:
+            return form
+        try:
+            with reading(self._profile.title, f"the price of {request.symbol}"):
+                ticker = await self._ask(lambda: self._exchange.fetch_ticker(request.symbol))
+                ask = number(ticker.get("ask"), "ask")
+                if ask is None or ask <= 0:
+                    raise InvalidInput(f"the ask of {request.symbol} is {ask}")
+        except BrokerError as error:
+            raise self._refused(request.client_order_id, f"no price to buy at: {error.what}") from error
+        return passable_form(request, instrument, self._profile, ask)
+
+    async def _tradable(self, request: OrderRequest) -> Instrument:
+        """The order's market. ccxt would silently cut a quantity or price to what the venue takes, so that is checked here."""
+        try:
+            await self._load()
+        except BrokerError as error:
+            raise self._refused(request.client_order_id, f"the venue's filters are not known: {error.what}") from error
+        instrument = self._instruments.get(request.symbol)
+        if instrument is None:
+            raise self._refused(request.client_order_id, f"{request.symbol!r} is not among the markets of this account")
+        problems = misfits(request, instrument)
+        if problems:
+            raise self._refused(request.client_order_id, "; ".join(problems))
+        return instrument
+
+    def _refused(self, client_order_id: str, why: str) -> OrderRefused:
+        return OrderRefused(
+            f"order {client_order_id!r} was refused: {why}",
+            not_done="It does not work at the venue",
+            next_step="Mend the order and send it under a new id",
+        )
+
+    def _not_here(self, client_order_id: str, symbol: str) -> OrderRefused:
+        return OrderRefused(
+            f"{self._profile.title} has no order {client_order_id!r} in {symbol}", not_done="Nothing was cancelled"
+        )
+
+    async def _load(self) -> None:
+        # ccxt shares one task between everybody who waits: without the lock, one cancelled reader would cancel them all.
+        async with self._loading:
+            if self._instruments:
+                return
+            with reading(self._profile.title, "its markets"):
+                if self._profile.measures_clock:
+                    await self._ask(self._exchange.load_time_difference)
+                await self._ask(self._exchange.load_markets)
+                self._drop_hidden_markets()
+                markets = self._exchange.markets
+                missing = [symbol for symbol in self._symbols if not markets.get(symbol, {}).get("spot")]
+                if missing:
+                    raise InvalidInput(f"it has no spot market {', '.join(missing)}")
+                mode = self._exchange.precisionMode
+                self._instruments = {symbol: instrument_of(self._profile, markets[symbol], mode) for symbol in self._symbols}
+
+    def _drop_hidden_markets(self) -> None:
+        suffix = self._profile.hidden_markets
+        if suffix:
+            listed = (market for same_id in self._exchange.markets_by_id.values() for market in same_id)
+            self._exchange.set_markets([market for market in listed if not str(market["id"]).endswith(suffix)])
+
+    async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """A read, tried again after what may pass. A time the venue did not accept is measured anew first."""
+
+        async def once() -> _T:
+            return await ask()
+
+        async def before_next(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if error is not None and is_clock_skew(error) and self._profile.measures_clock:
+                await self._exchange.load_time_difference()
+
+        tries = AsyncRetrying(
+            retry=retry_if_exception(is_passing),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=self._wait,
+            sleep=self._clock.sleep,
+            before_sleep=before_next,
+            reraise=True,
+        )
+        return await tries(once)
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Full jitter: anything up to a bound that doubles (M. Brooker, "Exponential Backoff And Jitter", AWS, 2015)."""
+        return self._jitter.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**state.attempt_number))
+
+
+@contextmanager
+def _as_ambiguous(client_order_id: str, what: str) -> Iterator[None]:
+    """A read that failed in the middle of a cancel leaves the cancel's outcome open."""
+    try:
+        yield
+    except BrokerUnavailable as error:
+        raise AmbiguousOutcome(
+            f"the cancel of order {client_order_id!r} {what}: {error.what}",
+            not_done="What the order is now is not known",
+            next_step="The desk asks the venue for it by its id",
+        ) from error

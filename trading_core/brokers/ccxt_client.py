@@ -1,0 +1,168 @@
+"""ccxt's client of one account, set up so that it neither rounds, retries nor guesses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from trading_core.brokers.ccxt_errors import last_status
+from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues import VenueProfile
+from trading_core.domain.errors import ConfigurationError
+
+Row = dict[str, object]
+_TIMEOUT_MS = 10_000
+_HOLD_OFF_SECONDS = 10.0  # after "too many requests" without a word on how long; Binance's shortest ban is two minutes
+_TEAPOT = 418  # Binance: banned for having gone on after 429
+_BANNED_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An API key. `passphrase` is OKX's; Coinbase's secret is a PEM key. Nothing of it is printed."""
+
+    key: str
+    secret: str = field(repr=False)
+    passphrase: str = field(default="", repr=False)
+
+
+class Exchange(Protocol):
+    """What is used of ccxt's asynchronous client."""
+
+    precisionMode: int  # noqa: N815
+    urls: dict[str, object]
+    options: dict[str, object]
+    has: dict[str, object]
+    markets: dict[str, Row]
+    markets_by_id: dict[str, list[Row]]
+    throttle: Callable[..., object]
+    parse_json: Callable[[str], object]
+    on_rest_response: Callable[..., str]
+
+    def set_sandbox_mode(self, enabled: bool) -> None: ...
+    def set_markets(self, markets: list[Row]) -> object: ...
+    async def load_markets(self) -> dict[str, Row]: ...
+    async def load_time_difference(self) -> int: ...
+    async def fetch_ticker(self, symbol: str) -> Row: ...
+    async def fetch_balance(self) -> dict[str, Row]: ...
+    async def create_order(
+        self, symbol: str, kind: str, side: str, amount: str, price: str | None, params: Mapping[str, object], /
+    ) -> Row: ...
+    async def cancel_order(self, venue_id: str, symbol: str, params: Mapping[str, object], /) -> Row: ...
+    async def fetch_order(self, venue_id: str | None, symbol: str, params: Mapping[str, object], /) -> Row: ...
+    async def fetch_open_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Row]: ...
+    async def fetch_closed_orders(
+        self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Row]: ...
+    async def fetch_canceled_and_closed_orders(
+        self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Row]: ...
+    async def fetch_orders(
+        self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Row]: ...
+    async def fetch_my_trades(
+        self, symbol: str | None, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Row]: ...
+    async def close(self) -> None: ...
+
+
+def open_client(
+    profile: VenueProfile, credentials: Credentials, throttle: Throttle, *, sandbox: bool, base_url: str | None
+) -> Exchange:
+    """A client that connects when it is first asked.
+
+    Args:
+        profile: the venue.
+        credentials: the account's key.
+        throttle: the account's, instead of ccxt's own, which each client would begin anew.
+        sandbox: the venue's test network.
+        base_url: another host that speaks the venue's REST API; paths stay the same.
+
+    Raises:
+        ConfigurationError: a part of the key is missing, or the venue has no sandbox.
+    """
+    given = {"apiKey": credentials.key, "secret": credentials.secret, "password": credentials.passphrase}
+    missing = [{"apiKey": "key", "password": "passphrase"}.get(name, name) for name in profile.credentials if not given[name]]
+    if missing:
+        raise ConfigurationError(
+            f"{profile.title} needs a {' and a '.join(missing)} with its key, and has none",
+            not_done="The account was not opened",
+            next_step="Store the whole key",
+        )
+    if sandbox and not profile.sandbox:
+        raise ConfigurationError(
+            f"{profile.title} has no sandbox",
+            not_done="The account was not opened",
+            next_step="Practise on the paper exchange, or at another venue's sandbox",
+        )
+    import ccxt.async_support as ccxt  # here, because it costs 0.4 s and 100 MB that only a real venue should pay
+
+    settings = {name: given[name] for name in profile.credentials} | {
+        "enableRateLimit": True,
+        "timeout": _TIMEOUT_MS,
+        "options": _plain(profile.options) | {"maxRetriesOnFailure": 0, "adjustForTimeDifference": False},
+    }
+    # ccxt's numbers as text, from its own constants on: a float never comes up.
+    exact = type(profile.venue, (getattr(ccxt, profile.venue),), {"number": str})
+    exchange = cast(Exchange, exact(settings))
+    exchange.has["fetchCurrencies"] = False  # a private call with most keys, for what markets tell too
+    exchange.parse_json = _exact_json
+    exchange.throttle = throttle.acquire
+    exchange.on_rest_response = _watching(throttle)
+    if sandbox:
+        exchange.set_sandbox_mode(True)
+    if base_url is not None:
+        exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
+    return exchange
+
+
+def _watching(throttle: Throttle) -> Callable[..., str]:
+    """What is done with every answer before ccxt reads it."""
+
+    def watch(code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *request: object) -> str:
+        last_status.set(code)
+        if code in (HTTPStatus.TOO_MANY_REQUESTS, _TEAPOT):
+            throttle.hold_off(_seconds(headers, _BANNED_SECONDS if code == _TEAPOT else _HOLD_OFF_SECONDS))
+        text = body.strip()
+        if code < HTTPStatus.BAD_REQUEST and _exact_json(text) is None:
+            # ccxt would read a maintenance page, or half a body, as an answer with nothing in it.
+            from ccxt import BadResponse
+
+            raise BadResponse(f"{method} {urlsplit(url).path} answered {code} {reason} with {len(text)} characters of no JSON")
+        return text
+
+    return watch
+
+
+def _seconds(headers: Mapping[str, str], otherwise: float) -> float:
+    """What `Retry-After` says, in its form of seconds (RFC 9110, 10.2.3)."""
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return float(said) if said.isdigit() else otherwise
+
+
+def _exact_json(text: str) -> object:
+    """A JSON document with its fractions as the text they came in; None for what is no document."""
+    try:
+        document = json.loads(text, parse_float=str)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict | list) else None
+
+
+def _plain(options: Mapping[str, object]) -> dict[str, object]:
+    """A copy that ccxt may change."""
+    return {name: _plain(value) if isinstance(value, Mapping) else value for name, value in options.items()}
+
+
+def _moved(urls: object, base_url: str) -> object:
+    """The same addresses on another host."""
+    if isinstance(urls, dict):
+        return {name: _moved(url, base_url) for name, url in urls.items()}
+    parts, base = urlsplit(str(urls)), urlsplit(base_url)
+    return urlunsplit(parts._replace(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))
