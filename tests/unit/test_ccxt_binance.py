@@ -7,10 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.ccxt_cases import BTC, Local, binance_of, local_binance, wall_clock_ms
 from tests.unit.conformance_broker import BrokerConformance, Venue
-from tests.venues.engine import Exchange
-from tests.venues.engine_types import Fees, Market
+from tests.venues.binance import LOCAL
+from tests.venues.engine_types import Fees
 from tests.venues.engine_types import Side as VenueSide
 from tests.venues.faults import (
     BAD_KEY,
@@ -27,24 +26,26 @@ from tests.venues.faults import (
     rate_limited,
     skewed,
 )
+from tests.venues.local import Local, opened, serving
 from tests.venues.server import VenueServer
 from trading_core.brokers.ccxt_client import Credentials
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side, TimeInForce
 
+BTC = LOCAL.symbol
 LIMIT = Decimal(40_000)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[VenueServer]:
-    with VenueServer(binance_of(Exchange([Market("BTC", "USDT")], wall_clock_ms))) as running:
+    with serving(LOCAL) as running:
         yield running
 
 
 class TestBinance(BrokerConformance):
     @pytest.fixture
     async def venue(self, server: VenueServer) -> AsyncIterator[Venue]:  # type: ignore[override]
-        async with local_binance(server) as x:
+        async with opened(LOCAL, server) as x:
 
             async def settle() -> None:
                 return None
@@ -54,7 +55,7 @@ class TestBinance(BrokerConformance):
 
 @pytest.fixture
 async def local(server: VenueServer) -> AsyncIterator[Local]:
-    async with local_binance(server) as x:
+    async with opened(LOCAL, server) as x:
         await x.broker.open()
         yield x
 
@@ -200,7 +201,7 @@ async def test_a_wrong_secret_is_one_clear_line(local: Local) -> None:
 
 
 async def test_fees_in_a_third_coin_are_booked_in_it(server: VenueServer) -> None:
-    async with local_binance(server, Fees(taken_in="BNB", coin_price=Decimal(600))) as x:
+    async with opened(LOCAL, server, Fees(taken_in="BNB", coin_price=Decimal(600))) as x:
         x.exchange.deposit("desk", "BNB", Decimal(10))
         await x.broker.place(OrderRequest("c1", BTC, Side.BUY, OrderType.MARKET, Decimal("0.1")))
         fills = await x.broker.fills(since=x.began_at)

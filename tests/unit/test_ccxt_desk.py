@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from data_channels.market.live import LiveFeed
-from tests.unit.ccxt_cases import BTC, Local, binance_of, local_binance, wall_clock_ms
 from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, RUNNER, TRADER, buy, migrated
-from tests.venues.engine import Exchange
-from tests.venues.engine_types import Market
+from tests.venues.binance import LOCAL
 from tests.venues.engine_types import Side as VenueSide
 from tests.venues.faults import ERROR_BEFORE, REPLY_LOST
+from tests.venues.local import Local, opened, serving
 from tests.venues.server import VenueServer
 from trading_core.domain.intents import TradeIntent
 from trading_core.domain.orders import Order, OrderState
@@ -29,11 +28,12 @@ from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook
 
 D = Decimal
+BTC = LOCAL.symbol
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[VenueServer]:
-    with VenueServer(binance_of(Exchange([Market("BTC", "USDT")], wall_clock_ms))) as running:
+    with serving(LOCAL) as running:
         yield running
 
 
@@ -84,7 +84,7 @@ async def send(desk: Desk, intent: TradeIntent) -> Order:
 async def test_a_desk_trades_through_lost_answers_and_a_restart_without_sending_twice(
     server: VenueServer, tmp_path: Path
 ) -> None:
-    async with local_binance(server) as local, ledger(tmp_path) as database:
+    async with opened(LOCAL, server) as local, ledger(tmp_path) as database:
         async with desk_over(local, database) as desk:
             taken = await send(desk, entry("taken"))
             server.faults.queue("place", REPLY_LOST)

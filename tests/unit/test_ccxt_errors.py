@@ -8,7 +8,7 @@ from decimal import Decimal
 import ccxt
 import pytest
 
-from tests.unit.ccxt_cases import QuickClock
+from tests.venues.local import QuickClock
 from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.ccxt_errors import OUTCOMES, Outcome, is_absent, is_passing, outcome_of, reading, writing
 from trading_core.brokers.ccxt_forms import form_of, misfits, passable_form

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.unit.ccxt_cases import QuickClock
+from tests.venues.local import QuickClock
 from trading_core.brokers.base import Balance, OrderReport
 from trading_core.brokers.ccxt_broker import CcxtBroker
 from trading_core.brokers.ccxt_client import Credentials, open_client

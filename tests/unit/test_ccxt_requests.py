@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import ccxt
 import pytest
 
-from tests.unit.ccxt_cases import QuickClock
+from tests.venues.local import QuickClock
 from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.ccxt_forms import form_of
 from trading_core.brokers.throttle import Throttle

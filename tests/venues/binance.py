@@ -25,9 +25,11 @@ from tests.venues import binance_market as public
 from tests.venues import binance_orders as orders
 from tests.venues.binance_orders import BinanceError, Params, need, number, only
 from tests.venues.engine import Exchange
-from tests.venues.engine_types import Market, Rejected, VenueOrder
+from tests.venues.engine_types import Fees, Market, Rejected, VenueOrder
 from tests.venues.faults import Fault, Listing, Trouble
+from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key, wall_clock_ms
+from trading_core.brokers.venues import BINANCE
 
 __all__ = ["OPTIONS", "BinanceVenue", "Key", "api_urls", "wall_clock_ms"]
 
@@ -383,3 +385,16 @@ def _page(params: Params, rows: list[tuple[int, int]], first_id: int | None) -> 
         if (first_id is None or row_id >= first_id) and (start is None or at_ms >= start) and (end is None or at_ms <= end)
     ]
     return kept[-(limit or 500) :] if first_id is None and start is None else kept[: limit or 500]
+
+
+LOCAL = LocalVenue(
+    profile=BINANCE,
+    markets=(Market("BTC", "USDT"),),
+    fees=Fees(),
+    keys=(
+        Key("key", "secret", ACCOUNT),
+        Key("reader", "secret", ACCOUNT, can_trade=False),
+        Key("treasurer", "secret", ACCOUNT, can_withdraw=True),
+    ),
+    make=BinanceVenue,
+)

@@ -26,7 +26,9 @@ from tests.venues.engine import Exchange
 from tests.venues.engine_types import QUOTE, ZERO, Execution, Fees, Market, Rejected, Side, Status, VenueOrder
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.kraken_orders import KrakenError, Params, bad
+from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key
+from trading_core.brokers.venues import KRAKEN
 
 Row = TypeVar("Row", VenueOrder, Execution)
 FEES = Fees(Decimal("0.0025"), Decimal("0.004"), QUOTE)
@@ -269,3 +271,26 @@ def _within(params: Params, at_ms: int) -> bool:
 def _paged(params: Params, rows: list[Row]) -> list[Row]:
     first = int(params.get("ofs", 0))
     return rows[first : first + PAGE_ROWS]
+
+
+_SECRET = base64.b64encode(b"a secret of the test").decode()
+LOCAL = LocalVenue(
+    profile=KRAKEN,
+    markets=(
+        Market(
+            "BTC",
+            "USD",
+            tick=Decimal("0.1"),
+            lot=Decimal("0.00000001"),
+            min_quantity=Decimal("0.0001"),
+            min_notional=Decimal("0.5"),
+        ),
+    ),
+    fees=FEES,
+    keys=(
+        Key("key", _SECRET, ACCOUNT),
+        Key("reader", _SECRET, ACCOUNT, can_trade=False),
+        Key("treasurer", _SECRET, ACCOUNT, can_withdraw=True),
+    ),
+    make=KrakenVenue,
+)
