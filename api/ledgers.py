@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -133,6 +134,25 @@ async def find_session(home: Path, prefix: str | None = None, location: str | No
     )
 
 
+async def find_account(home: Path, account_id: str, location: str | None = None) -> FoundSession:
+    """The newest session that traded on an account.
+
+    Raises:
+        RunError: none has.
+    """
+    for folders in Folders.all_in(home, location):
+        async with await Database.open(folders.ledger) as database, database.reading() as uow:
+            run = await uow.runs.last_of_account(account_id)
+            session = await uow.sessions.get(run.session_id) if run and run.session_id else None
+        if run is not None and session is not None:
+            return FoundSession(_own(folders, session), session, run.as_of)
+    raise RunError(
+        f"no session has traded on account {account_id!r} yet",
+        not_done="Nothing was done",
+        next_step=f"`algotrendy run --market live --broker {account_id}` begins one",
+    )
+
+
 async def find_approval(home: Path, prefix: str, location: str | None = None) -> FoundApproval:
     """The one pending approval whose intent's id begins with `prefix`.
 
@@ -175,14 +195,18 @@ async def _with_session(uow: UnitOfWork, folders: Folders, run: RunRecord) -> Fo
 
 async def _last_run(uow: UnitOfWork) -> RunRecord | None:
     """The live desk's last run, or else the last of all."""
-    return await uow.runs.last_of_account(ACCOUNT) or next(iter(await uow.runs.recent(1)), None)
+    names = [ACCOUNT, *(account.id for account in await uow.broker_accounts.all())]
+    live = [run for name in names if (run := await uow.runs.last_of_account(name)) is not None]
+    return max(live, key=lambda run: run.started_at, default=None) or next(iter(await uow.runs.recent(1)), None)
 
 
 def _own(folders: Folders, session: SessionRecord) -> Folders:
     """What is the session's own: where ledgers are shared, it is told by the session."""
-    return (
-        folders if folders.database is None else folders.of_session(session.id, simulated=session.config.get("market") != "live")
-    )
+    at_venue = session.config.get("account")
+    account = str(at_venue["id"]) if isinstance(at_venue, Mapping) else None
+    if folders.database is None:
+        return replace(folders, venue_account=account)
+    return folders.of_session(session.id, simulated=session.config.get("market") != "live", venue_account=account)
 
 
 def _place(home: Path, location: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from agents.models.spec import NO_KEY
 from api.commands.settings import stored_config
 from api.ledgers import FoundSession, find_session
+from api.venue_access import venue_access
 from graph.config import SessionConfig
 from graph.system import TradingSystem, make_feed
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
@@ -29,9 +30,10 @@ OBEYED_WITHIN, LOOK_EVERY = 10.0, 0.25
 
 @dataclass(frozen=True, slots=True)
 class StateView:
-    """Where an account stands; `worth` is as of its last run, None before the first."""
+    """Where an account stands, and where it is; `worth` is as of its last run, None before the first."""
 
     session_id: str
+    place: str
     risk: AccountRisk
     live: tuple[Order, ...]
     worth: PortfolioSnapshotRecord | None
@@ -45,9 +47,13 @@ async def controlling(found: FoundSession) -> AsyncIterator[tuple[Control, Datab
         yield Control(found.folders.account, database, _clock(found)), database
 
 
-def opened(found: FoundSession, home: Path) -> AbstractAsyncContextManager[TradingSystem]:
+@asynccontextmanager
+async def opened(found: FoundSession, home: Path) -> AsyncIterator[TradingSystem]:
     """The whole session. No model is asked, so any key will do."""
-    return TradingSystem.open(_config(found), home, at=found.at, database=found.folders.database)
+    config = _config(found)
+    access = await venue_access(config)
+    async with TradingSystem.open(config, home, at=found.at, database=found.folders.database, access=access) as system:
+        yield system
 
 
 async def read_state(home: Path, prefix: str | None, location: str | None = None) -> StateView:
@@ -61,6 +67,7 @@ async def read_state(home: Path, prefix: str | None, location: str | None = None
     async with await Database.open(found.folders.ledger) as database, database.reading() as uow:
         return StateView(
             session_id=found.session.id,
+            place=place_of(_config(found)),
             risk=await load_risk(uow, account, found.at),
             live=await uow.orders.live(account),
             worth=await uow.portfolios.last_worth(account),
@@ -112,6 +119,16 @@ async def _as_they_stand(database: Database, orders: list[Order]) -> list[Order]
     async with database.reading() as uow:
         found = [await uow.orders.get(order.client_order_id) for order in orders]
     return [order for order in found if order is not None]
+
+
+def place_of(config: SessionConfig) -> str:
+    """Where the session's account is, in a few words; real money is named."""
+    if config.account is None:
+        return "paper exchange"
+    where = f"account {config.account.id} at {config.venue}"
+    if config.account.production:
+        return f"REAL MONEY, {where}"
+    return f"{where}, {'sandbox' if config.account.sandbox else f'test venue {config.account.url}'}"
 
 
 def _config(found: FoundSession) -> SessionConfig:

@@ -21,6 +21,27 @@ from trading_core.risk.limits_book import LimitsBook
 MarketKind = Literal["synthetic", "history", "live"]
 
 
+class VenueAccount(BaseModel):
+    """An account at a venue, as it was when the session was begun.
+
+    Attributes:
+        id: its name in the ledger.
+        production: the money is real.
+        url: of another host that speaks the venue's API.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    production: bool
+    url: str | None = None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the venue's own test network is used."""
+        return not self.production and self.url is None
+
+
 class SessionConfig(BaseModel):
     """One session: which market, what account, which model, which limits.
 
@@ -28,6 +49,7 @@ class SessionConfig(BaseModel):
         start, end: first and last instant a cycle may run at; None for all there is (history) or a default (synthetic).
         cycles: most cycles; None for every bar from start to end.
         deposit: what the paper account opens with, in the quote currency of the symbols.
+        account: at the venue whose market is live; None for the paper exchange.
         seed: of the synthetic market and of the paper exchange's bad luck.
         strategy: whose limits bind the session's orders, beside the account's; empty for none of its own.
         rebalance_drift: distance of a weight from equal weights (fraction of equity) at which rebalancing is asked for.
@@ -46,6 +68,7 @@ class SessionConfig(BaseModel):
     cycles: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
     deposit: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] = Decimal(100_000)
+    account: VenueAccount | None = None
     model: ModelSettings = ModelSettings()
     limits: LimitsBook = LimitsBook()
     strategy: Annotated[str, Field(max_length=64)] = ""
@@ -102,6 +125,8 @@ class SessionConfig(BaseModel):
             raise ValueError("a history market needs a folder or file of bars: give --data")
         if self.market == "live" and not self.venue:
             raise ValueError("a live market needs a venue: give --venue, such as binance")
+        if self.account and self.market != "live":
+            raise ValueError("an account at a venue trades on its live market only")
         return self
 
     @property
@@ -134,4 +159,6 @@ class SessionConfig(BaseModel):
     def stored(self) -> dict[str, object]:
         """As kept in the ledger: everything but the key."""
         content = self.model_dump(mode="json", exclude={"model": {"api_key"}})
+        if self.account is None:
+            del content["account"]  # as it was before there were any: a session keeps its id
         return dict(content)

@@ -20,11 +20,13 @@ class Folders:
     Attributes:
         session: the paper exchange's side, checkpoints, and the ledger when there is no `database`.
         database: a path or URL of one ledger for all sessions, which also keeps the models' answers; None for a file each.
+        venue_account: the session's account at a venue; None on the paper exchange.
     """
 
     home: Path
     session: Path
     database: str | None = None
+    venue_account: str | None = None
 
     @classmethod
     def of(cls, home: Path, config: SessionConfig, database: str | None = None) -> Folders:
@@ -33,7 +35,9 @@ class Folders:
         Raises:
             ConfigurationError: the database cannot be meant.
         """
-        return cls(home, _root(home, database), database).of_session(config.session_id, simulated=config.simulated)
+        account = config.account.id if config.account else None
+        folders = cls(home, _root(home, database), database)
+        return folders.of_session(config.session_id, simulated=config.simulated, venue_account=account)
 
     @classmethod
     def all_in(cls, home: Path, database: str | None = None) -> list[Folders]:
@@ -44,9 +48,10 @@ class Folders:
         found = [folders for session in sessions if (folders := cls(home, session))._file.is_file()]
         return sorted(found, key=lambda folders: -folders.written_at)
 
-    def of_session(self, session_id: str, *, simulated: bool) -> Folders:
+    def of_session(self, session_id: str, *, simulated: bool, venue_account: str | None = None) -> Folders:
         """From where all sessions are kept to where this one is."""
-        return replace(self, session=self.session / "simulations" / session_id if simulated else self.session / "desk")
+        session = self.session / "simulations" / session_id if simulated else self.session / "desk"
+        return replace(self, session=session, venue_account=venue_account)
 
     @property
     def is_simulation(self) -> bool:
@@ -54,7 +59,10 @@ class Folders:
 
     @property
     def account(self) -> str:
-        """The id of the session's account. Live sessions trade on one; a simulation needs its own where ledgers are shared."""
+        """The id of the session's account. Live sessions on paper trade on one; a simulation needs its own where ledgers are
+        shared."""
+        if self.venue_account is not None:
+            return self.venue_account
         return f"{ACCOUNT}-{self.session.name}" if self.database is not None and self.is_simulation else ACCOUNT
 
     @property

@@ -95,7 +95,7 @@ async def report(system: TradingSystem) -> SessionReport:
         start=start,
         end=runs[-1].as_of if runs else start,
         cycles=len(runs),
-        deposit=portfolio.deposited,
+        deposit=portfolio.paid_in,
         equity=portfolio.equity(prices),
         held_instead=await _held_instead(system, start, prices),
         cash=portfolio.cash,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from data_channels.base import Channel, NotConfigured
 from data_channels.market.history import HistoryFeed
 from data_channels.market.live import LiveFeed
 from data_channels.market.synthetic import SyntheticFeed
+from graph.accounts import VenueAccess, venue_broker
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
 from graph.config import SessionConfig
@@ -42,6 +43,7 @@ from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
 from trading_core.brokers.paper_store import PaperStore
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
+from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import Money
 from trading_core.domain.portfolio import Portfolio
@@ -86,6 +88,7 @@ class TradingSystem:
         at: datetime | None = None,
         model: BaseChatModel | None = None,
         database: str | None = None,
+        access: VenueAccess | None = None,
     ) -> AsyncIterator[TradingSystem]:
         """Open everything, reconcile with the exchange, and close it all at the end.
 
@@ -95,6 +98,7 @@ class TradingSystem:
                 has already seen.
             model: instead of the one the config describes.
             database: path or URL of a ledger that sessions share; a file of the session's own when absent.
+            access: to venues; needed by a session whose account is at one.
 
         Raises:
             AlgoTrendyError: something in the config cannot be used; nothing was traded.
@@ -102,25 +106,22 @@ class TradingSystem:
         folders = Folders.of(home, config, database)
         account = folders.account
         async with AsyncExitStack() as stack:
-            market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config)))
+            market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config, access)))
             instruments = await market.instruments()
             check_listed(config.symbols, instruments)
             chat = model or await _make_model(config, stack)
             folders.session.mkdir(parents=True, exist_ok=True)
-            store = PaperStore(folders.paper)
-            clock = _make_clock(config, at, store.progress())
+            store = PaperStore(folders.paper) if config.account is None else None
+            clock = _make_clock(config, at, store.progress() if store else None)
             ledger = await stack.enter_async_context(await Database.open(folders.ledger))
             shared = folders.answers == folders.ledger
             answers = ledger if shared else await stack.enter_async_context(await Database.open(folders.answers))
-            deposit = Money(config.deposit, config.currency)
-            rules = PaperRules(impact_coefficient=_impact(config), seed=config.seed)
-            broker = await stack.enter_async_context(
-                PaperBroker(market, clock, config.bars, account_id=account, deposit=deposit, store=store, rules=rules)
-            )
+            if store is not None:
+                broker = await stack.enter_async_context(_paper_broker(config, account, store, ledger, market, clock))
+            else:
+                broker = await stack.enter_async_context(_venue_broker(config, access, ledger, market, clock))
+                instruments = await broker.instruments()
             async with ledger.transaction() as uow:
-                await uow.portfolios.open_account(
-                    Portfolio.opened(account, config.currency, config.deposit), broker.venue, clock.now()
-                )
                 if await uow.sessions.get(config.session_id) is None:
                     await uow.sessions.add(SessionRecord(config.session_id, config.stored(), clock.now()))
                 await _keep_strategy(uow, config, runner(account).name, clock.now())
@@ -172,6 +173,32 @@ class TradingSystem:
             yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles)
 
 
+@asynccontextmanager
+async def _paper_broker(
+    config: SessionConfig, account: str, store: PaperStore, ledger: Database, market: MarketFeed, clock: Clock
+) -> AsyncIterator[Broker]:
+    deposit = Money(config.deposit, config.currency)
+    rules = PaperRules(impact_coefficient=_impact(config), seed=config.seed)
+    broker = PaperBroker(market, clock, config.bars, account_id=account, deposit=deposit, store=store, rules=rules)
+    async with broker:
+        async with ledger.transaction() as uow:
+            opened = Portfolio.opened(account, config.currency, config.deposit)
+            await uow.portfolios.open_account(opened, broker.venue, clock.now())
+        yield broker
+
+
+def _venue_broker(
+    config: SessionConfig, access: VenueAccess | None, ledger: Database, market: MarketFeed, clock: Clock
+) -> AbstractAsyncContextManager[Broker]:
+    if config.account is None or access is None:
+        raise ConfigurationError(
+            "the session's account is at a venue, and nothing here opens venue keys",
+            not_done="It was not opened",
+            next_step="Set the secret `credentials-key`; docs/secrets.md says how",
+        )
+    return venue_broker(config, config.account, access, ledger, market, clock)
+
+
 async def _keep_strategy(uow: UnitOfWork, config: SessionConfig, by: str, at: datetime) -> None:
     """Put on record what the session's strategy is today; another content than before is a new version of it."""
     if not config.strategy:
@@ -184,8 +211,8 @@ async def _keep_strategy(uow: UnitOfWork, config: SessionConfig, by: str, at: da
         await uow.audit.append(AuditEntry(at, by, AuditAction.SETTING_CHANGED, *subject, was, is_now))
 
 
-def make_feed(config: SessionConfig) -> MarketFeed:
-    """The market of a config.
+def make_feed(config: SessionConfig, access: VenueAccess | None = None) -> MarketFeed:
+    """The market of a config; with `access`, one that shares the account's throttle.
 
     Raises:
         AlgoTrendyError: a file cannot be trusted, a venue is not known, a symbol is not listed.
@@ -193,7 +220,16 @@ def make_feed(config: SessionConfig) -> MarketFeed:
     if config.market == "history":
         return HistoryFeed.load(Path(config.data or ""), timeframe=config.bars, symbols=config.symbols)
     if config.market == "live":
-        return LiveFeed(config.venue or "", config.symbols, clock=SystemClock())
+        venue, account = config.venue or "", config.account
+        throttle = access.throttle(venue, account.id) if access and account else None
+        return LiveFeed(
+            venue,
+            config.symbols,
+            clock=SystemClock(),
+            base_url=account.url if account else None,
+            sandbox=account.sandbox if account else False,
+            throttle=throttle.acquire if throttle else None,
+        )
     start = config.start or DEFAULT_START
     last = config.end or start + (config.cycles or DEFAULT_CYCLES) * config.bars.length
     # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.

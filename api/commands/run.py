@@ -37,6 +37,9 @@ def run(
         int | None, typer.Option(help="Most cycles. Default: 12 synthetic, 24 history without --from, 1 live.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the generated market and of the paper exchange's luck.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Trade on this account at a venue instead of paper; see `brokers`.")
+    ] = None,
     account: Annotated[str, typer.Option(metavar="AMOUNT", help="What the paper account opens with.")] = "100000",
     model: Annotated[
         str,
@@ -55,6 +58,8 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the desk: with no options, twelve cycles of a generated market with the embedded rules model."""
+    from api.venue_access import broker_account
+
     choices = RunChoices(
         market=market,
         data=data,
@@ -72,6 +77,7 @@ def run(
         overrides=limit or [],
         rebalance_every=rebalance_every,
         strategy=strategy,
+        broker=asyncio.run(broker_account(ctx.obj, database, broker)) if broker else None,
     )
     config, _ = session_config(choices)
     from api.commands import session

@@ -22,6 +22,8 @@ from api.console.text import amount, exact, when
 from api.console.watch import Watch
 from api.endpoint import check_endpoint
 from api.home import program
+from api.operations import place_of
+from api.venue_access import venue_access
 from graph.config import SessionConfig
 from graph.folders import Folders
 from graph.report import SessionReport, export, report
@@ -61,7 +63,8 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
     Raises:
         AlgoTrendyError: something cannot be used; then nothing was written.
     """
-    feed = make_feed(config)
+    access = await venue_access(config)
+    feed = make_feed(config, access)
     try:
         check_listed(config.symbols, await feed.instruments())
         cycles = _count(config, feed)
@@ -72,7 +75,7 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
         _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
-            async with TradingSystem.open(config, home, listener=watch, feed=feed, database=database) as system:
+            async with TradingSystem.open(config, home, listener=watch, feed=feed, database=database, access=access) as system:
                 results = [result async for result in trade(system)]
                 return await _conclude(system, results, shown, watch, program(home, database))
     finally:
@@ -89,10 +92,13 @@ async def go_on(
     """
     if config.model.provider == "openai":
         check_endpoint(config.model)
+    access = await venue_access(config)
     console = shown.lines()
+    if config.account is not None:
+        console.print(_account_line(config))
     with Watch(console, config.symbols, cycles=None, verbose=shown.verbose) as watch:
         watches.append(watch)
-        async with TradingSystem.open(config, home, listener=watch, at=run.as_of, database=database) as system:
+        async with TradingSystem.open(config, home, listener=watch, at=run.as_of, database=database, access=access) as system:
             watch.know((await system.desk.account(runner(system.desk.account_id))).live_orders)
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]
@@ -140,15 +146,25 @@ def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles
     if feed.generated:
         told = f"The market is GENERATED ({feed.name}): no price in it was ever paid, and a result says nothing about profit."
         console.print(Text(told, style="yellow"))
-    else:
+    elif config.account is None:
         console.print(f"Market: {feed.name}. The account is a paper account: no order leaves this machine.")
+    else:
+        console.print(_account_line(config))
     length = f"{cycles} cycles" if cycles and cycles > 1 else "one cycle"
-    console.print(Text(f"{length}, account {amount(config.deposit)} {config.currency}, session {config.session_id}", style="dim"))
+    held = f", account {amount(config.deposit)} {config.currency}" if config.account is None else ""
+    console.print(Text(f"{length}{held}, session {config.session_id}", style="dim"))
     if config.simulated and config.limits.desk.approval_above_notional is None:
         console.print(Text(f"No order waits for an operator ({SIMULATED}).", style="dim"))
     if again:
         told = "The earlier simulation with these settings was removed; it is done again from its start."
         console.print(Text(told, style="dim"))
+
+
+def _account_line(config: SessionConfig) -> Text:
+    """Where orders go; real money is not to be overlooked."""
+    real = config.account is not None and config.account.production
+    told = f"{place_of(config)}: orders leave this machine{' and can lose it' if real else ', no real money'}."
+    return Text(told, style="bold red" if real else "yellow")
 
 
 async def _clear(folders: Folders) -> bool:
@@ -195,6 +211,7 @@ async def _document(system: TradingSystem, found: SessionReport, waiting: RunRes
     config = system.config
     return {
         "market": {"kind": config.market, "name": system.feed.name, "generated": system.feed.generated},
+        "account": place_of(config),
         "model": config.model.model,
         "report": {**TypeAdapter(SessionReport).dump_python(found, mode="json"), "profit": str(found.profit)},
         "waiting": {"run": waiting.run_id, "intents": list(waiting.waiting)} if waiting else None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from agents.models.spec import ModelSettings
     from graph.config import SessionConfig
+    from trading_core.persistence.repositories.broker_accounts import BrokerAccount
     from trading_core.risk.limits_book import EffectiveLimits
 
 # What `algotrendy run` shows on its own. The seed was looked for: within twelve cycles there are an entry that the gate cuts
@@ -51,6 +52,7 @@ class RunChoices:
     overrides: list[str]
     rebalance_every: int
     strategy: str = ""
+    broker: BrokerAccount | None = None
 
 
 def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]:
@@ -71,7 +73,7 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
         {
             "market": choices.market,
             "data": str(data) if data else None,
-            "venue": choices.venue,
+            "venue": choices.broker.venue if choices.broker else choices.venue,
             "symbols": _symbols(choices, data, timeframe),
             "timeframe": str(timeframe),
             "start": instant(choices.start, "--from"),
@@ -79,6 +81,11 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
             "cycles": SHOWN_CYCLES if is_synthetic and choices.cycles is None and end is None else choices.cycles,
             "seed": SHOWN_SEED if is_synthetic and choices.seed is None else choices.seed or 0,
             "deposit": _deposit(choices.account),
+            "account": (
+                {"id": choices.broker.id, "production": choices.broker.production, "url": choices.broker.url}
+                if choices.broker
+                else None
+            ),
             "model": model_settings(choices.model, choices.base_url),
             "limits": limits.book,
             "strategy": choices.strategy,
@@ -164,6 +171,16 @@ def _fits_the_market(choices: RunChoices) -> None:
     if choices.data is not None and choices.market != "history":
         raise InvalidInput(
             f"--data is not read by a {choices.market} market", not_done=_NOT_RUN, next_step="Add --market history"
+        )
+    if choices.broker is not None and choices.market != "live":
+        raise InvalidInput(
+            f"--broker does not trade on a {choices.market} market", not_done=_NOT_RUN, next_step="Add --market live"
+        )
+    if choices.broker is not None and choices.venue not in (None, choices.broker.venue):
+        raise InvalidInput(
+            f"account {choices.broker.id!r} is at {choices.broker.venue}, not {choices.venue}",
+            not_done=_NOT_RUN,
+            next_step="Leave --venue out",
         )
     if choices.venue is not None and choices.market != "live":
         raise InvalidInput(f"--venue is not read by a {choices.market} market", not_done=_NOT_RUN, next_step="Add --market live")

@@ -39,6 +39,7 @@ def show_state(console: Console, found: StateView) -> None:
     """All that `state` knows."""
     risk = found.risk
     console.print(state_line(found.session_id, risk))
+    console.print(Text(found.place, style="bold red" if found.place.startswith("REAL") else "dim"))
     console.print(f"since {iso(risk.changed_at)} by {clean(risk.changed_by)}: {clean(risk.reason) or 'from the start'}")
     told = f"peak equity {amount(risk.peak_equity)}, start of {risk.day} {amount(risk.day_start_equity)}"
     if found.worth is not None:
@@ -62,6 +63,7 @@ def state_document(found: StateView) -> dict[str, object]:
     risk = found.risk
     return {
         "session": found.session_id,
+        "account": found.place,
         "state": risk.trading_state.value,
         "withdrawal": risk.withdrawal.value,
         "reason": risk.reason,

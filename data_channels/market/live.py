@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from data_channels.market.venue_client import open_exchange, translated
+from data_channels.market.venue_client import Throttling, open_exchange, translated
 from data_channels.market.venue_markets import exact, instrument_of
 from trading_core.domain.clock import Clock, from_ms, to_ms, utc
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
@@ -28,20 +28,31 @@ class LiveFeed:
         symbols: the markets to list.
         clock: tells how far a question lies in the past. A venue gives only its present ticker.
         base_url: another host that speaks the venue's REST API (a mirror, a proxy, a test server); paths stay the same.
+        sandbox: the venue's test network, whose prices are its own.
+        throttle: waits for a turn of so much weight, instead of ccxt's own throttle: whoever else asks the venue shares it.
 
     Raises:
-        ConfigurationError: ccxt knows no such venue.
+        ConfigurationError: ccxt knows no such venue, or it has no sandbox.
     """
 
     generated = False
 
-    def __init__(self, venue_id: str, symbols: Sequence[str], *, clock: Clock, base_url: str | None = None) -> None:
-        self.name = f"{venue_id} (live)"
+    def __init__(
+        self,
+        venue_id: str,
+        symbols: Sequence[str],
+        *,
+        clock: Clock,
+        base_url: str | None = None,
+        sandbox: bool = False,
+        throttle: Throttling | None = None,
+    ) -> None:
+        self.name = f"{venue_id} ({'sandbox' if sandbox else 'live'})"
         self._venue = venue_id
         self._symbols = tuple(dict.fromkeys(symbols))
         self._clock = clock
         self._loading = asyncio.Lock()
-        self._exchange = open_exchange(venue_id, base_url)
+        self._exchange = open_exchange(venue_id, base_url, sandbox=sandbox, throttle=throttle)
 
     async def instruments(self) -> Mapping[str, Instrument]:
         """The listed markets with the venue's filters.

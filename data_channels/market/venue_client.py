@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from trading_core.domain.errors import ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
+
+
+Throttling = Callable[[float | None], Awaitable[None]]
+"""Waits for a turn of so much weight; None weighs one."""
 
 
 class Exchange(Protocol):
@@ -22,22 +26,26 @@ class Exchange(Protocol):
     markets: dict[str, dict[str, object]]
     timeframes: dict[str, object]
     on_rest_response: Callable[..., str]
+    throttle: Callable[..., object]
 
+    def set_sandbox_mode(self, enabled: bool) -> None: ...
     async def load_markets(self) -> dict[str, dict[str, object]]: ...
     async def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[object]]: ...
     async def fetch_ticker(self, symbol: str) -> dict[str, object]: ...
     async def close(self) -> None: ...
 
 
-def open_exchange(venue_id: str, base_url: str | None) -> Exchange:
+def open_exchange(venue_id: str, base_url: str | None, *, sandbox: bool = False, throttle: Throttling | None = None) -> Exchange:
     """ccxt's client of a venue, without keys and set to spot; it connects when it is first asked.
 
     Args:
         venue_id: ccxt's name of the venue.
         base_url: where its REST API is instead, if not at the venue's own host.
+        sandbox: the venue's test network.
+        throttle: instead of ccxt's own.
 
     Raises:
-        ConfigurationError: ccxt knows no such venue.
+        ConfigurationError: ccxt knows no such venue, or it has no sandbox.
     """
     import ccxt.async_support as ccxt  # here, because it costs 0.4 s and 100 MB that only live desks should pay
 
@@ -54,6 +62,14 @@ def open_exchange(venue_id: str, base_url: str | None) -> Exchange:
     if isinstance(markets, dict) and "types" in markets:
         markets["types"] = ["spot"]  # Binance, Bybit and OKX would fetch every derivative too
     exchange.on_rest_response = _only_json
+    if throttle is not None:
+        exchange.throttle = throttle
+    if sandbox:
+        if not exchange.urls.get("test"):
+            raise ConfigurationError(
+                f"{venue_id} has no sandbox", not_done="No market data was opened", next_step="Use the paper exchange"
+            )
+        exchange.set_sandbox_mode(True)
     if base_url is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
     return exchange

@@ -34,6 +34,7 @@ MAY = {
     "desk:operate": TRADES,
     "users:manage": {Role.ADMIN},
     "credentials:manage": {Role.ADMIN},
+    "brokers:manage": {Role.ADMIN},
     "credentials:use": set[Role](),  # the process that trades has it, and no person
 }
 

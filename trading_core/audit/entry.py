@@ -58,6 +58,11 @@ class AuditAction(StrEnum):
     CREDENTIAL_STORED = "credential.stored"
     CREDENTIAL_DELETED = "credential.deleted"
     CREDENTIAL_ROTATED = "credential.rotated"
+    BROKER_ADDED = "broker.added"
+    BROKER_REMOVED = "broker.removed"
+    BROKER_PRODUCTION = "broker.production"
+    BROKER_SANDBOX = "broker.sandbox"
+    TRANSFER_BOOKED = "transfer.booked"
 
 
 class SubjectKind(StrEnum):

@@ -30,6 +30,7 @@ class Action(StrEnum):
     MANAGE_USERS = "users:manage"
     MANAGE_CREDENTIALS = "credentials:manage"
     USE_CREDENTIALS = "credentials:use"
+    MANAGE_BROKERS = "brokers:manage"  # which accounts at venues there are, whether with real money, and what was paid in
 
 
 @dataclass(frozen=True, slots=True)

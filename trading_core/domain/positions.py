@@ -36,6 +36,23 @@ class Position:
     def unrealised(self, price: Decimal) -> Decimal:
         return self.quantity * price - self.cost
 
+    def after_transfer(self, quantity: Decimal, value: Decimal) -> Position:
+        """The position after base was moved in, as if bought for `value`, or out (both below zero), as if sold for it: so profit
+        goes on being what the account is worth less what was paid in.
+
+        Raises:
+            LedgerError: when more leaves than is held.
+        """
+        after = self.quantity + quantity
+        if after < 0:
+            raise LedgerError(
+                f"{-quantity} of {self.symbol} leave and only {self.quantity} are held", not_done="It was not booked"
+            )
+        if quantity >= 0:
+            return replace(self, quantity=after, cost=self.cost + value)
+        left = self.cost * after / self.quantity
+        return replace(self, quantity=after, cost=left, realised=self.realised - value - (self.cost - left))
+
     def after(self, fill: Fill, instrument: Instrument) -> Position:
         """The position after a fill.
 

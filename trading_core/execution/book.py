@@ -70,7 +70,7 @@ class Book:
 
     def risk_at(self, now: datetime) -> AccountRisk:
         """What the loss limits remember; of an account that has nothing yet, that of one opened at `now` with its deposit."""
-        return self.risk or AccountRisk.opened(self.portfolio.deposited, now)
+        return self.risk or AccountRisk.opened(self.portfolio.paid_in, now)
 
     def reserving(self, intent: TradeIntent) -> Book:
         return replace(self, waiting={**self.waiting, intent.intent_id: intent})

@@ -14,10 +14,12 @@ from decimal import Decimal
 from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.clock import Clock
+from trading_core.domain.errors import LedgerError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, RiskDecision, TradeIntent
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.orders import Fill, Order, Side
+from trading_core.domain.portfolio import Transfer
 from trading_core.execution.book import AccountView
 from trading_core.execution.booking import Booking
 from trading_core.execution.cancelling import Cancelling
@@ -25,9 +27,10 @@ from trading_core.execution.forms import WorkingStyle
 from trading_core.execution.inputs import InputsReader
 from trading_core.execution.ledger import Ledger
 from trading_core.execution.proposing import Proposing
-from trading_core.execution.reconcile import Reconciler, Reconciliation
+from trading_core.execution.reconcile import Difference, Reconciler, Reconciliation
 from trading_core.execution.replacing import Replacing
 from trading_core.execution.submitting import Submitting
+from trading_core.execution.transfers import Transfers
 from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook
 from trading_core.risk.state import AccountRisk, Withdrawal
@@ -91,6 +94,7 @@ class Desk:
             principals=principals,
         )
         self._replacing = Replacing(self._ledger, self._cancelling, self._proposing, self._submitting, instruments)
+        self._transfers = Transfers(self._ledger, broker, feed, clock, instruments)
         self._syncing = asyncio.Lock()
 
     async def account(self, principal: Principal) -> AccountView:
@@ -252,6 +256,26 @@ class Desk:
         found = await self._reconciler.reconcile(sync)
         self.inputs.disagreement = found.disagreement
         return found, tuple(synced)
+
+    async def book_transfers(self, principal: Principal, reason: str) -> tuple[Transfer, ...]:
+        """Book what the venue's balances differ by from the ledger's as paid in or taken out.
+
+        Raises:
+            NotPermitted: the principal may not operate the desk, or not say what was paid in.
+            BrokerUnavailable, MarketDataUnavailable: the venue, or the price of a holding, could not be read.
+            LedgerError: more than balances differs, which no transfer explains. Nothing was booked.
+        """
+        principal.require(Action.MANAGE_BROKERS, self.account_id)
+        found, _ = await self.reconcile(principal)
+        if other := [row for row in found.rows if row.blocks and row.kind is not Difference.BALANCE]:
+            raise LedgerError(
+                f"more than balances differs: {other[0].kind.value} {other[0].subject}",
+                not_done="No transfer was booked",
+                next_step="`algotrendy reconcile` shows it; mend that first",
+            )
+        booked = await self._transfers.book(principal, reason)
+        await self.reconcile(principal)
+        return booked
 
     async def observe(self, principal: Principal, prices: Mapping[str, Decimal], view: AccountView) -> AccountRisk:
         """Let the loss limits see what the account of `view` is worth at `prices`.

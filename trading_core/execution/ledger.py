@@ -7,7 +7,7 @@ the book in memory, nobody else has written in between, and nothing needs to be 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -156,6 +156,10 @@ class Ledger:
         """When the account last traded."""
         async with self._database.reading() as uow:
             return await uow.fills.last_at(self.account_id)
+
+    def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """The database, for what is not of the account's books."""
+        return self._database.reading()
 
     async def lately(self) -> Book:
         """The account as this process last knew it, for what need not be exact: where to look, what to ask prices of."""

@@ -26,13 +26,13 @@ async def stored_risk(uow: UnitOfWork, account_id: str) -> AccountRisk | None:
 
 
 async def load_risk(uow: UnitOfWork, account_id: str, now: datetime) -> AccountRisk:
-    """The account's risk state; of an account that has none yet, that of one opened at `now` with what was deposited.
+    """The account's risk state; of an account that has none yet, that of one opened at `now` with what was paid in.
 
     Raises:
         LedgerError: the account is not on record.
     """
     known = await stored_risk(uow, account_id)
-    return known or AccountRisk.opened((await uow.portfolios.load(account_id)).deposited, now)
+    return known or AccountRisk.opened((await uow.portfolios.load(account_id)).paid_in, now)
 
 
 async def save_risk(uow: UnitOfWork, account_id: str, before: AccountRisk, after: AccountRisk, now: datetime) -> None:

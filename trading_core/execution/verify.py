@@ -18,7 +18,7 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict, make_client_order_id
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, next_state
-from trading_core.domain.portfolio import Portfolio
+from trading_core.domain.portfolio import Portfolio, Transfer
 from trading_core.persistence.records import OrderEventRecord
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
@@ -62,6 +62,7 @@ class Ledger:
 
     portfolio: Portfolio
     fills: tuple[Fill, ...]
+    transfers: tuple[Transfer, ...]
     orders: Mapping[str, OrderRecord]
     reserving: tuple[tuple[TradeIntent, tuple[RiskDecision, ...], Approval | None], ...]
 
@@ -84,6 +85,7 @@ async def read_ledger(uow: UnitOfWork, account_id: str) -> Ledger:
     return Ledger(
         await uow.portfolios.load(account_id),
         await uow.fills.of_account(account_id),
+        await uow.transfers.of_account(account_id),
         orders,
         tuple(waiting),
     )
@@ -141,11 +143,20 @@ def _folded(ledger: Ledger) -> Portfolio:
     kept = ledger.portfolio
     # Folding asks an instrument only for its two currencies, which the symbol tells.
     listed = {fill.symbol: Instrument(fill.symbol, Decimal(1), Decimal(1), ZERO, ZERO) for fill in ledger.fills}
-    return Portfolio.opened(kept.account_id, kept.currency, kept.deposited).after_all(ledger.fills, listed)
+    portfolio, done = Portfolio.opened(kept.account_id, kept.currency, kept.deposited), 0
+    for transfer in ledger.transfers:
+        portfolio = portfolio.after_all(ledger.fills[done : transfer.fills_before], listed).after_transfer(transfer)
+        done = transfer.fills_before
+    return portfolio.after_all(ledger.fills[done:], listed)
 
 
 def _balances(ledger: Ledger) -> Iterator[str]:
     yield from _differences("", ledger.portfolio.balances, _folded(ledger).balances, "its fills")
+
+
+def _transferred(ledger: Ledger) -> Iterator[str]:
+    kept, folded = ({"": each.transferred} for each in (ledger.portfolio, _folded(ledger)))
+    yield from _differences("transferred", kept, folded, "its transfers")
 
 
 def _fees(ledger: Ledger) -> Iterator[str]:
@@ -275,6 +286,7 @@ def _line(error: Exception) -> str:
 
 _CHECKS: tuple[tuple[str, Callable[[Ledger], int], Callable[[Ledger], Iterator[str]]], ...] = (
     ("balances are what the fills made", lambda ledger: len(ledger.portfolio.balances), _balances),
+    ("what was transferred is the sum of the transfers", lambda ledger: len(ledger.transfers), _transferred),
     ("fees are those of the fills", lambda ledger: len(ledger.portfolio.fees), _fees),
     ("positions are what the fills made", lambda ledger: len(ledger.portfolio.positions), _positions),
     ("realised profit is that of the fills", lambda ledger: len(ledger.portfolio.positions), _realised),

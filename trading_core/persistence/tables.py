@@ -44,6 +44,35 @@ accounts = Table(
     Column("deposit", Exact, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("version", BigInteger, nullable=False, server_default="0"),
+    Column("transferred", Exact, nullable=False, server_default="0"),
+)
+
+# What came in and went out other than by trading, in the order it was booked.
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("sequence", _Serial, primary_key=True, autoincrement=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("asset", Text, nullable=False),
+    Column("amount", Exact, nullable=False),
+    Column("value", Exact, nullable=False),
+    Column("symbol", Text),
+    Column("at", UtcTime, nullable=False),
+    Column("fills_before", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# Accounts at venues: where, and whether the money is real. `url` is another host that speaks the venue's API.
+broker_accounts = Table(
+    "broker_accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("venue", Text, nullable=False),
+    Column("production", Boolean, nullable=False),
+    Column("url", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("created_by", Text, nullable=False),
 )
 
 sessions = Table(

@@ -10,6 +10,7 @@ from trading_core.persistence.repositories.answers import AnswersRepository
 from trading_core.persistence.repositories.api_keys import ApiKeysRepository
 from trading_core.persistence.repositories.approvals import ApprovalsRepository
 from trading_core.persistence.repositories.audit import AuditRepository
+from trading_core.persistence.repositories.broker_accounts import BrokerAccountsRepository
 from trading_core.persistence.repositories.claims import Claims
 from trading_core.persistence.repositories.credentials import CredentialsRepository
 from trading_core.persistence.repositories.decisions import DecisionsRepository, EvidenceRepository
@@ -21,6 +22,7 @@ from trading_core.persistence.repositories.portfolios import PortfoliosRepositor
 from trading_core.persistence.repositories.risk import RiskRepository
 from trading_core.persistence.repositories.runs import RunsRepository, SessionsRepository, SnapshotsRepository
 from trading_core.persistence.repositories.strategies import StrategiesRepository
+from trading_core.persistence.repositories.transfers import TransfersRepository
 from trading_core.persistence.repositories.users import LoginFailuresRepository, UsersRepository
 
 
@@ -80,6 +82,14 @@ class UnitOfWork:
     @cached_property
     def portfolios(self) -> PortfoliosRepository:
         return PortfoliosRepository(self._connection, self.claims)
+
+    @cached_property
+    def transfers(self) -> TransfersRepository:
+        return TransfersRepository(self._connection, self.claims)
+
+    @cached_property
+    def broker_accounts(self) -> BrokerAccountsRepository:
+        return BrokerAccountsRepository(self._connection)
 
     @cached_property
     def strategies(self) -> StrategiesRepository:

@@ -102,6 +102,13 @@ class AccountRisk:
         fresh = AccountRisk.opened(equity, now)
         return replace(fresh, reason=reason, changed_by=by)
 
+    def transferred(self, value: Decimal) -> AccountRisk:
+        """After `value` was paid in, or taken out (below zero): neither is a gain or a loss."""
+        value = decimal(value, name="value")
+        return replace(
+            self, peak_equity=max(ZERO, self.peak_equity + value), day_start_equity=max(ZERO, self.day_start_equity + value)
+        )
+
     def on_closed_trade(self, profit: Decimal, at: datetime) -> AccountRisk:
         """After a trade closed with `profit` (quote, fees off). Break-even neither adds to a losing streak nor ends it."""
         profit, at = decimal(profit, name="profit"), utc(at)

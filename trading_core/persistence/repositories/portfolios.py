@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, literal, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, literal, select, union_all, update
 
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.money import ZERO
@@ -60,7 +60,13 @@ class PortfoliosRepository(Repository):
                 name: Position(name, row["amount"], row["cost"], row["realised"]) for name, row in held["position"].items()
             },
             fees={name: row["amount"] for name, row in held["fee"].items()},
+            transferred=account["cost"],
         )
+
+    async def opened_at(self, account_id: str) -> datetime | None:
+        """When the account was opened in this ledger; None when it was not."""
+        row = await self._one(select(accounts.c.created_at).where(accounts.c.id == account_id))
+        return None if row is None else row["created_at"]
 
     async def save(self, portfolio: Portfolio, before: Portfolio | None = None) -> None:
         """Write what the account now holds, or what of it differs from `before`, which must be what is on record. An asset or a
@@ -77,6 +83,8 @@ class PortfoliosRepository(Repository):
                 next_step="Load the account and fold the fills into it",
             )
         await self._write_holdings(portfolio, before)
+        if before is None or before.transferred != portfolio.transferred:
+            await self._write(_SET_TRANSFERRED, {"account_id": portfolio.account_id, "value": portfolio.transferred})
 
     async def record(self, snapshot: PortfolioSnapshotRecord) -> None:
         """Write what the account was worth after a run; again for the same run replaces it."""
@@ -124,8 +132,10 @@ def _held(kind: str, table: Table, name: str, *amounts: ColumnElement[Any]) -> S
 
 # The account, its positions, balances and fees in one statement: it is read many times in a run.
 _HOLDINGS = union_all(
-    _held("account", accounts, "currency", accounts.c.deposit),
+    _held("account", accounts, "currency", accounts.c.deposit, accounts.c.transferred),
     _held("position", positions, "symbol", positions.c.quantity, positions.c.cost, positions.c.realised),
     _held("balance", balances, "asset", balances.c.amount),
     _held("fee", fees, "asset", fees.c.amount),
 ).order_by("kind", "name")
+
+_SET_TRANSFERRED = update(accounts).where(accounts.c.id == bindparam("account_id")).values(transferred=bindparam("value"))

@@ -24,6 +24,7 @@ from trading_core.persistence.tables import (
     risk_state_changes,
     runs,
     sessions,
+    transfers,
 )
 
 
@@ -54,7 +55,7 @@ def _rows(session_id: str, account_id: str) -> list[tuple[Table, ColumnElement[b
     mine = select(runs.c.id).where(runs.c.session_id == session_id)
     sent = select(orders.c.client_order_id).where(orders.c.account_id == account_id)
     wanted = select(intents.c.intent_id).where(intents.c.run_id.in_(mine))
-    held = (positions, balances, fees, account_risk, risk_state_changes)
+    held = (transfers, positions, balances, fees, account_risk, risk_state_changes)
     return [
         (fills, fills.c.account_id == account_id),
         (order_events, order_events.c.client_order_id.in_(sent)),
