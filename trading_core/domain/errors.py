@@ -11,6 +11,9 @@
     ├── MarketDataError
     │   ├── BadMarketFile           a history file, refused with the line
     │   └── MarketDataUnavailable   no price, no bars, feed out of reach
+    ├── ChannelError                a source of readings
+    │   ├── ChannelUnavailable      out of reach, too slow, or not to be read: may pass
+    │   └── ChannelRefused          key missing or not accepted: passes only when somebody acts
     ├── BrokerError
     │   ├── OrderRefused            the venue said no: final
     │   ├── AmbiguousOutcome        a write whose result is not known: never resend
@@ -106,6 +109,26 @@ class BadMarketFile(MarketDataError):
 
 class MarketDataUnavailable(MarketDataError):
     """No price or no bars for what was asked."""
+
+
+class ChannelError(AlgoTrendyError):
+    """A source of readings that gave none."""
+
+
+class ChannelUnavailable(ChannelError):
+    """It was out of reach, too slow, over its limit, or its answer could not be read. It is asked again later.
+
+    Args:
+        retry_after: seconds the source asked to be left alone for; None when it did not say.
+    """
+
+    def __init__(self, what: str, *, not_done: str = "", next_step: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, not_done=not_done, next_step=next_step)
+        self.retry_after = retry_after
+
+
+class ChannelRefused(ChannelError):
+    """The source turned the caller away: a key that is missing, wrong, or not paid for. Asking again does not help."""
 
 
 class BrokerError(AlgoTrendyError):

@@ -81,13 +81,24 @@ class Ticker:
 
 class ReadingState(StrEnum):
     LIVE = "live"
-    STALE = "stale"
-    OFF = "off"
+    STALE = "stale"  # the newest reading is older than it should be
+    DEGRADED = "degraded"  # some of the sources are silent, or what they say is in doubt
+    OFF = "off"  # not configured, or switched off
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A channel's value. A reading counts from `published_at`, whatever it was observed at."""
+    """A channel's value. A reading counts from `published_at`, whatever it was observed at.
+
+    Attributes:
+        source: whose it is, such as `coingecko`.
+        name: what is measured; `unit` says how to read the value (`score` is −1 to 1, `points` 0 to 100).
+        observed_at: when it was so in the world.
+        published_at: when it could first be known.
+        quality: how far it can be trusted, 0 to 1, by rules the source's module states.
+        count: how many observations it stands on.
+        spread: their standard deviation, in the value's unit; None where there is only one or the source does not tell.
+    """
 
     source: str
     symbol: str
@@ -96,6 +107,9 @@ class Reading:
     unit: str
     observed_at: datetime
     published_at: datetime
+    quality: Decimal = Decimal(1)
+    count: int = 1
+    spread: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
