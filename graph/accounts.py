@@ -46,7 +46,7 @@ class VenueAccess:
 
     def factory(self, database: Database, clock: Clock) -> BrokerFactory:
         jitter = random.Random(secrets.randbits(64))  # noqa: S311  # spreads retries of many processes; nothing secret
-        return BrokerFactory(VenueCredentials(database, self.keys, clock), self.throttles, clock, jitter)
+        return BrokerFactory(VenueCredentials(database, self.keys, clock), self.throttles, clock, jitter, time.monotonic)
 
 
 @asynccontextmanager
@@ -70,7 +70,8 @@ async def venue_broker(
     who = runner(wanted.id)
     async with ledger.reading() as uow:
         opened_at = await uow.portfolios.opened_at(wanted.id)
-    broker = await access.factory(ledger, clock).open(who, account, config.symbols, history_from=opened_at or clock.now())
+    opened = await access.factory(ledger, clock).open(who, account, config.symbols, history_from=opened_at or clock.now())
+    broker = opened.broker
     try:
         await take_over(ledger, wanted.id, config.currency, broker, feed, clock, await broker.instruments(), by=who.name)
         yield broker

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from graph.events import EventKind, Listener, RunEvent
 from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock
+from trading_core.domain.errors import AlgoTrendyError
 from trading_core.domain.orders import Fill
 from trading_core.execution.book import AccountView
 from trading_core.execution.desk import Desk, Synced
@@ -47,6 +49,18 @@ class Bookkeeping:
         synced = await self._desk.sync(self._who)
         await self._tell_all(run_id, synced)
         return synced.view
+
+    async def listen(self) -> AsyncGenerator[AlgoTrendyError | None, None]:
+        """Book what the venue tells as it happens, for ever, and give what goes wrong with it; None when something was booked.
+
+        Raises:
+            BrokerUnavailable: the venue does not stream to this account.
+        """
+        async with aclosing(self._desk.listen(self._who)) as brought:
+            async for each in brought:
+                if isinstance(each, Synced):
+                    await self._tell_all("", each)
+                yield None if isinstance(each, Synced) else each
 
     async def account(self) -> AccountView:
         """The account as the ledger has it."""

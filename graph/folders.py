@@ -92,6 +92,12 @@ class Folders:
         return self.session / "ledger.db"
 
 
+def desk_ledger(home: Path) -> Path | None:
+    """The live desk's ledger; None when there is none yet. Users, venue keys and accounts are in it before its first session."""
+    path = home / "desk" / "ledger.db"
+    return path if path.is_file() else None
+
+
 def _root(home: Path, database: str | None) -> Path:
     """What belongs to one ledger must not meet another: each shared database has a folder, named without user and password."""
     if database is None:

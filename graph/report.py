@@ -12,6 +12,7 @@ from typing import Any
 from graph.system import TradingSystem
 from trading_core.auth.agents import runner
 from trading_core.domain.clock import iso
+from trading_core.domain.errors import MarketDataUnavailable
 from trading_core.domain.market import Ticker
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Order
@@ -21,13 +22,14 @@ from trading_core.risk.state import fraction_lost
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A position at the end; amounts in the account's currency."""
+    """A position at the end; amounts in the account's currency. Dust is too little to be sold by itself."""
 
     symbol: str
     quantity: Decimal
     price: Decimal
     value: Decimal
     unrealised: Decimal
+    is_dust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class SessionReport:
     """Where a session stands.
 
     Attributes:
-        held_instead: what the deposit would be worth, split evenly over the symbols at the first cycle's prices, fees paid.
+        held_instead: what was paid in would be worth, split evenly over the symbols at the first cycle's prices, fees paid.
         drawdown: largest fall from a peak between cycles, fraction.
         balances_agree: whether cash, holdings and fees of the ledger add up to what the exchange says, to the last digit.
         actions: how often each signal action was decided, abstentions included.
@@ -85,7 +87,14 @@ async def report(system: TradingSystem) -> SessionReport:
         decisions = [decision for run in runs for decision in await uow.intents.decisions_of_run(run.id)]
     portfolio = view.portfolio
     holdings = tuple(
-        Holding(symbol, position.quantity, prices[symbol], position.value(prices[symbol]), position.unrealised(prices[symbol]))
+        Holding(
+            symbol,
+            position.quantity,
+            prices[symbol],
+            position.value(prices[symbol]),
+            position.unrealised(prices[symbol]),
+            _is_dust(system, symbol, position.quantity, prices[symbol]),
+        )
         for symbol, position in portfolio.held().items()
     )
     start = runs[0].as_of if runs else system.clock.now()
@@ -97,7 +106,7 @@ async def report(system: TradingSystem) -> SessionReport:
         cycles=len(runs),
         deposit=portfolio.paid_in,
         equity=portfolio.equity(prices),
-        held_instead=await _held_instead(system, start, prices),
+        held_instead=await _held_instead(system, portfolio.paid_in, start, prices),
         cash=portfolio.cash,
         realised=portfolio.realised,
         fees=portfolio.fees,
@@ -112,6 +121,11 @@ async def report(system: TradingSystem) -> SessionReport:
         denials=Counter(code for decision in decisions for code in decision.reason_codes),
         curve=tuple((point.at, point.equity) for point in curve),
     )
+
+
+def _is_dust(system: TradingSystem, symbol: str, quantity: Decimal, price: Decimal) -> bool:
+    instrument = system.desk.instruments.get(symbol)
+    return instrument is not None and instrument.is_dust(quantity, price)
 
 
 async def export(system: TradingSystem) -> dict[str, Any]:
@@ -208,16 +222,24 @@ async def _prices(system: TradingSystem, at: datetime) -> dict[str, Decimal]:
     return {symbol: t.last for symbol, t in zip(system.config.symbols, tickers, strict=True) if t is not None}
 
 
-async def _held_instead(system: TradingSystem, start: datetime, prices: Mapping[str, Decimal]) -> Decimal:
-    """The deposit split evenly over the symbols that had a price at the start, bought at the ask with the taker fee."""
-    tickers = [await system.feed.ticker(symbol, as_of=start) for symbol in system.config.symbols]
-    known = [ticker for ticker in tickers if ticker is not None]
-    deposit = system.config.deposit
+async def _held_instead(system: TradingSystem, paid_in: Decimal, start: datetime, prices: Mapping[str, Decimal]) -> Decimal:
+    """What was paid in, split evenly over the symbols that had a price at the start, bought there with the taker fee."""
+    known = {symbol: price for symbol in system.config.symbols if (price := await _price_at(system, symbol, start)) is not None}
     total = ZERO
-    for ticker in known:
-        fee = system.desk.instruments[ticker.symbol].taker_fee
-        total += deposit / len(known) / (ticker.ask * (1 + fee)) * prices[ticker.symbol]
-    return total if known else deposit
+    for symbol, paid in known.items():
+        fee = system.desk.instruments[symbol].taker_fee
+        total += paid_in / len(known) / (paid * (1 + fee)) * prices[symbol]
+    return total if known else paid_in
+
+
+async def _price_at(system: TradingSystem, symbol: str, start: datetime) -> Decimal | None:
+    """The ask then; of a live market, which tells only its present, the close of the last bar before."""
+    try:
+        ticker = await system.feed.ticker(symbol, as_of=start)
+        return None if ticker is None else ticker.ask
+    except MarketDataUnavailable:
+        bars = await system.feed.bars(symbol, system.config.bars, as_of=start, limit=1)
+        return bars[-1].close
 
 
 def _worst_fall(values: Sequence[Decimal]) -> Decimal:

@@ -1,4 +1,4 @@
-"""What a live session does while it waits for a model, or for its next bar.
+"""What a live session does while it waits for a model, or for its next bar: it listens to the venue, and looks for itself.
 
 The gate needs none of this: it reads the trading state with every order, and an account that was not read lately is denied. But
 stops fill, targets are reached, orders expire and the kill switch is thrown between two bars, which may be a day apart.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from graph.bookkeeping import Bookkeeping
@@ -30,14 +30,30 @@ class Intervals:
 
 @asynccontextmanager
 async def tending(books: Bookkeeping, intervals: Intervals = Intervals()) -> AsyncIterator[None]:
-    """Obey the kill switch, read the venue and reconcile with it, each in its time, until the block ends."""
-    task = asyncio.create_task(_tend(books, intervals), name="tending")
+    """Listen, obey the kill switch, read the venue and reconcile with it, each in its time, until the block ends."""
+    tasks = [asyncio.create_task(_tend(books, intervals), name="tending"), asyncio.create_task(_listen(books), name="listening")]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _listen(books: Bookkeeping) -> None:
+    """Book what the venue tells as it happens. What that misses is read in its time."""
+    said = ""
+    try:
+        async with aclosing(books.listen()) as troubles:
+            async for error in troubles:
+                # The same trouble is said once, not at every attempt, until it has passed.
+                if error is not None and error.what != said:
+                    _log.warning("what the venue tells could not be followed: %s", error)
+                said = error.what if error is not None else ""
+    except AlgoTrendyError as error:
+        _log.warning("the account is only read from here on: %s", error)
 
 
 async def _tend(books: Bookkeeping, intervals: Intervals) -> None:

@@ -146,10 +146,13 @@ async def _verify(
 @asynccontextmanager
 async def _opened(home: Path, prefix: str | None, url: str | None) -> AsyncIterator[Database]:
     from api.ledgers import find_session
+    from graph.folders import desk_ledger
     from trading_core.persistence.session import Database
 
-    location = url if url and prefix is None else (await find_session(home, prefix, url)).folders.ledger
-    async with await Database.open(location) as database:
+    location: Path | str | None = None
+    if prefix is None:
+        location = url or desk_ledger(home)
+    async with await Database.open(location or (await find_session(home, prefix, url)).folders.ledger) as database:
         yield database
 
 

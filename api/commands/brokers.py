@@ -18,8 +18,11 @@ from api.home import HomeContext, program
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from api.console.brokers import Comparison
+    from graph.venue_health import AccountHealth
     from trading_core.auth.permissions import Principal
     from trading_core.brokers.accounts import BrokerAccounts
+    from trading_core.domain.errors import ConfigurationError
     from trading_core.domain.portfolio import Transfer
     from trading_core.persistence.repositories.broker_accounts import BrokerAccount
     from trading_core.persistence.session import Database
@@ -93,11 +96,14 @@ def list_brokers(ctx: HomeContext, database: DeskLocation = None, as_json: AsJso
 
     from api.console.screen import output, table
     from api.console.text import clean, when
+    from graph.folders import desk_ledger
     from trading_core.brokers.venues import PROFILES
     from trading_core.domain.clock import iso
 
     async def read() -> tuple[tuple[BrokerAccount, ...], set[tuple[str, str]]]:
-        async with _managed(ctx.obj, database, make=True) as (accounts, _, opened):
+        if database is None and desk_ledger(ctx.obj) is None:
+            return (), set()  # looking must not make a database
+        async with _managed(ctx.obj, database) as (accounts, _, opened):
             async with opened.reading() as uow:
                 stored = {(one.venue, one.label) for one in await uow.credentials.all()}
             return await accounts.all(), stored
@@ -137,6 +143,61 @@ def list_brokers(ctx: HomeContext, database: DeskLocation = None, as_json: AsJso
 
 
 @brokers.command()
+def check(
+    ctx: HomeContext,
+    venue: Annotated[str | None, typer.Argument(metavar="[VENUE]", help="A venue or an account; all when none is named.")] = None,
+    database: DeskLocation = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask each account's venue: does it answer, how fast, is the clock right, what may the key do. Exit status 1 if not."""
+    from api.console.brokers import health_document, show_health
+    from api.console.screen import output
+    from api.venue_access import any_venue_access
+    from graph.venue_health import look
+    from trading_core.brokers.venues import profile_of
+    from trading_core.domain.clock import SystemClock
+
+    async def work() -> list[AccountHealth]:
+        async with _managed(ctx.obj, database) as (accounts, _, opened):
+            chosen = [one for one in await accounts.all() if venue in (None, one.venue, one.id)]
+            if not chosen:
+                if venue is not None:
+                    profile_of(venue)
+                raise _nothing_to_check(venue)
+            return await look(chosen, await any_venue_access(), opened, SystemClock())
+
+    found = asyncio.run(work())
+    if as_json:
+        typer.echo(json.dumps([health_document(one) for one in found], indent=2))
+    else:
+        show_health(output(), found)
+    if not all(one.report is not None and one.report.healthy for one in found):
+        raise typer.Exit(FAILED)
+
+
+@brokers.command()
+def reconcile(
+    ctx: HomeContext,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="An account; all that were traded on when none is named.")
+    ] = None,
+    database: DeskLocation = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the ledger with every account's venue. Exit status 1 while one differs or cannot be compared."""
+    from api.console.brokers import comparison_document, show_comparisons
+    from api.console.screen import output
+
+    found = asyncio.run(_compare(ctx.obj, database, name))
+    if as_json:
+        typer.echo(json.dumps([comparison_document(one) for one in found], indent=2))
+    else:
+        show_comparisons(output(), found)
+    if not all(one.skipped or (one.found is not None and one.found.agrees) for one in found):
+        raise typer.Exit(FAILED)
+
+
+@brokers.command()
 def transfers(ctx: HomeContext, name: Name, reason: Reason, database: DeskLocation = None, as_json: AsJson = False) -> None:
     """Book what an account holds more or less than the ledger says as paid in or taken out. It is no profit and no loss."""
     from api.console.screen import output, table
@@ -165,6 +226,39 @@ def transfers(ctx: HomeContext, name: Name, reason: Reason, database: DeskLocati
     for one in booked:
         made.add_row(clean(one.asset), exact(one.amount), exact(one.value), one.symbol or "")
     output().print(made)
+
+
+async def _compare(home: Path, location: str | None, name: str | None) -> list[Comparison]:
+    """Account by account; one that cannot be compared keeps no other from it."""
+    from api.console.brokers import Comparison
+    from api.ledgers import find_account
+    from api.operations import opened
+    from trading_core.domain.errors import AlgoTrendyError, RunError
+
+    async with _managed(home, location) as (accounts, _, _database):
+        names = [name] if name else [one.id for one in await accounts.all()]
+    done: list[Comparison] = []
+    for each in names:
+        try:
+            async with opened(await find_account(home, each, location), home) as system:
+                done.append(Comparison(each, system.opening))  # to open a session is to reconcile it
+        except RunError as error:
+            if name:
+                raise
+            done.append(Comparison(each, None, error.what, skipped=True))
+        except AlgoTrendyError as error:
+            done.append(Comparison(each, None, str(error)))
+    return done
+
+
+def _nothing_to_check(venue: str | None) -> ConfigurationError:
+    from trading_core.domain.errors import ConfigurationError
+
+    return ConfigurationError(
+        f"there is no account at {venue}" if venue else "there is no account at a venue yet",
+        not_done="Nothing was asked",
+        next_step="`algotrendy brokers add NAME --venue VENUE` adds one; the paper exchange needs none",
+    )
 
 
 async def _switch(home: Path, location: str | None, name: str, reason: str, *, production: bool) -> None:

@@ -108,7 +108,7 @@ def _show_portfolio(console: Console, report: SessionReport) -> None:
         right = ("quantity", "price", "value", "open profit")
         made = table("Portfolio", "symbol", "quantity", "price", "value", "open profit", right=right)
         for held in report.holdings:
-            name = held.symbol if held.value >= 1 else f"{held.symbol} (dust)"
+            name = f"{held.symbol} (dust: too little to sell)" if held.is_dust else held.symbol
             made.add_row(name, exact(held.quantity), price(held.price), amount(held.value), signed(held.unrealised))
         made.add_row("cash", "", "", amount(report.cash), "")
         console.print(made)
@@ -128,11 +128,15 @@ def _show_result(console: Console, report: SessionReport) -> None:
 
 def _results(report: SessionReport) -> Iterable[tuple[str, Text | str]]:
     deposit = report.deposit
+
+    def share(of: Decimal) -> str:
+        return percent(of / deposit) if deposit > 0 else "–"
+
     held = report.held_instead - deposit
     yield "time", f"{when(report.start)} to {when(report.end)} UTC, {report.cycles} cycles"
     yield "equity", Text.assemble(f"{amount(report.equity)} {report.currency}  ", sparkline([worth for _, worth in report.curve]))
-    yield "profit", f"{signed(report.profit)} ({percent(report.profit / deposit)}), {signed(report.realised)} of it realised"
-    yield "buy and hold", f"{signed(held)} ({percent(held / deposit)}) for the same deposit split evenly over the symbols"
+    yield "profit", f"{signed(report.profit)} ({share(report.profit)}), {signed(report.realised)} of it realised"
+    yield "buy and hold", f"{signed(held)} ({share(held)}) for the same deposit split evenly over the symbols"
     yield "fees", ", ".join(f"{measure(paid)} {asset}" for asset, paid in sorted(report.fees.items())) or "none"
     yield "drawdown", f"{percent(report.drawdown)} at worst"
     yield "signals", _counts(report.actions) or "none"

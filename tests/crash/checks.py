@@ -43,13 +43,13 @@ async def violations(post: Post, audit: Audit) -> list[str]:
     of_intent = [orders[key].intent_id for key in audit.executed if key in orders]
     found += [f"duplicate: two orders for intent {intent}" for intent in set(of_intent) if of_intent.count(intent) > 1]
     # Fills, balances, states
-    at_venue = {fill.trade_id: fill for fill in await post.broker.fills(since=START)}
+    at_venue = {fill.trade_id: fill for fill in await post.venue.broker.fills(since=START)}
     if at_venue != booked:
         found.append(f"lost: fills at the venue and in the ledger differ: {at_venue.keys() ^ booked.keys()}")
     if not await post.desk.agrees(RUNNER):
         found.append("the balances differ")
     for key, order in orders.items():
-        found += _differs(order, await post.broker.order(key, order.symbol))
+        found += _differs(order, await post.venue.broker.order(key, order.symbol))
         state = OrderState.SUBMITTING
         for event in events[key]:
             state = next_state(state, event.event)  # raises for a step that the table does not have
@@ -66,7 +66,7 @@ async def violations(post: Post, audit: Audit) -> list[str]:
             found.append(f"{bare} {symbol} of {position.quantity} are under no stop")
     found += [f"reserved: intent {intent.intent_id} was approved and never sent" for intent in waiting]
     found += [f"reserved: {o.client_order_id} is still {o.state}" for o in view.live_orders if o.side is Side.BUY]
-    open_there = {report.client_order_id for report in await post.broker.open_orders()}
+    open_there = {report.client_order_id for report in await post.venue.broker.open_orders()}
     if open_there != {order.client_order_id for order in view.live_orders}:
         found.append(f"open at the venue {open_there}, in the ledger {[o.client_order_id for o in view.live_orders]}")
     return found

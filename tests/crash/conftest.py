@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.crash.connections import At
 from tests.crash.http_broker import NO_CERTIFICATES
 from tests.crash.worlds import Worlds
 
@@ -18,16 +19,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    """New ledgers and accounts, at a venue and with a desk process that live as long as the test module."""
-    folder = tmp_path_factory.mktemp("crash")
-    venue = _start("tests.crash.paper_venue", str(folder))
-    desks = _start("tests.crash.desk_process")
+def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    """New ledgers and accounts, at a venue and with a desk process that live as long as the test module.
+
+    The venue is an indirect parameter; the paper venue where there is none.
+    """
+    at, folder = At(getattr(request, "param", At.PAPER)), tmp_path_factory.mktemp("crash")
+    venue = _start(*at.process, str(folder))
+    desks = _start("tests.crash.desk_process", at.value)
     assert venue.stdout is not None
     try:
         port = json.loads(venue.stdout.readline())["port"]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NO_CERTIFICATES) as client:
-            yield Worlds(folder, client, desks)
+            yield Worlds(at, folder, client, desks)
     finally:
         for process in (desks, venue):  # each ends at the end of its input
             process.communicate(timeout=10)

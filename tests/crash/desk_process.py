@@ -1,6 +1,6 @@
 """Processes that carry out the plan and kill themselves (SIGKILL) at a given point.
 
-usage: python -m tests.crash.desk_process
+usage: python -m tests.crash.desk_process VENUE
 
 Each line of standard input is a `Job`. For each the process forks: the child carries out the plan on that ledger and venue, and
 the parent prints how it ended. Forking from a process that has everything imported and nothing running makes a kill cost a
@@ -19,10 +19,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tests.crash.connections import At
 from tests.crash.plan import carry_out, posted
 from tests.crash.points import Moment, drive_tasks, driven
-from tests.unit.paper_exchange import at
-from trading_core.domain.clock import iso
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Job:
 
     ledger: str
     url: str
-    now: str = iso(at(1))
+    now: str
     point: str = ""
     moment: Moment = Moment.BEGUN
     points: str = ""
@@ -46,9 +45,9 @@ class Job:
         return json.dumps(asdict(self)) + "\n"
 
 
-async def work(job: Job) -> list[str]:
+async def work(at: At, job: Job) -> list[str]:
     """The plan, from the opening of the ledger on. Returns the points it came to."""
-    async with posted(Path(job.ledger), job.url, datetime.fromisoformat(job.now)) as post:
+    async with posted(at, Path(job.ledger), job.url, datetime.fromisoformat(job.now)) as post:
         seen: dict[str, None] = {}
 
         def tell(point: str, moment: Moment) -> None:
@@ -61,18 +60,20 @@ async def work(job: Job) -> list[str]:
     return list(seen)
 
 
-def main() -> None:
+def main(at: At) -> None:
+    if at is not At.PAPER:
+        import ccxt.pro  # noqa: F401  # before the fork, for all children
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _be_the_child(Job(**json.loads(line)))
+            _be_the_child(at, Job(**json.loads(line)))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _be_the_child(job: Job) -> None:
+def _be_the_child(at: At, job: Job) -> None:
     try:
-        points = asyncio.run(work(job))
+        points = asyncio.run(work(at, job))
         if job.points:
             Path(job.points).write_text(json.dumps(points))
     except BaseException:
@@ -82,4 +83,4 @@ def _be_the_child(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(At(sys.argv[1]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from tests.crash.paper_venue import BALANCES, FILLS, INSTRUMENTS, REPORT, REPORTS, REQUEST
-from trading_core.brokers.base import Balance, OrderReport
+from trading_core.brokers.base import Balance, Missed, OrderReport, Update
 from trading_core.domain.clock import Clock, iso
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.instruments import Instrument
@@ -63,6 +64,11 @@ class HttpBroker:
     async def cancel(self, client_order_id: str, symbol: str) -> OrderReport:
         what = f"the cancel of order {client_order_id!r}"
         return await self._write("DELETE", f"/orders/{client_order_id}", what, symbol=symbol)
+
+    async def updates(self) -> AsyncIterator[Update]:
+        """This venue has no stream: everything is to be read."""
+        yield Missed()
+        await asyncio.Event().wait()
 
     async def _read(self, path: str, kind: TypeAdapter[T], **query: str) -> T:
         """Only the venue's own word that there is no such order is None; everything else that is not an answer is an error."""

@@ -1,4 +1,4 @@
-"""A desk at the paper venue, and a plan that takes it through every kind of order. Carried out again, it goes on where it was."""
+"""A desk at a venue, and a plan that takes it through every kind of order. Carried out again, it goes on where it was."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tests.crash.http_broker import HttpBroker
-from tests.crash.paper_venue import market
+from tests.crash.connections import At, Connection, connected
 from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, RUNNER, TRADER, D, buy, sell
-from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, at
-from trading_core.domain.clock import SimulatedClock
+from tests.unit.paper_exchange import BTC, DEPOSIT, ETH
 from trading_core.domain.errors import ApprovalError
 from trading_core.domain.intents import TradeIntent
 from trading_core.domain.portfolio import Portfolio
@@ -31,38 +29,36 @@ class Post:
     """A desk on a ledger file, connected to the venue."""
 
     desk: Desk
-    broker: HttpBroker
     ledger: Database
-    clock: SimulatedClock
+    venue: Connection
 
 
-async def prepare(ledger: Path) -> None:
-    """A new ledger file with the account and the run in it."""
+async def prepare(ledger: Path, at: At, now: datetime) -> None:
+    """A new ledger file with the account and the run in it, begun at `now`."""
     async with await Database.open(ledger) as database, database.transaction() as uow:
-        await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, DEPOSIT.asset, DEPOSIT.amount), "paper", at(1))
-        await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, at(1), at(1)))
+        await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, DEPOSIT.asset, DEPOSIT.amount), at.value, now)
+        await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, now, now))
 
 
 @asynccontextmanager
-async def posted(ledger: Path, url: str, now: datetime) -> AsyncIterator[Post]:
-    """A desk that knows nothing but the ledger, on a clock that stands at `now`."""
-    clock, feed = SimulatedClock(now), market()
-    broker = HttpBroker(url, clock)
-    try:
-        async with await Database.open(ledger) as database:
+async def posted(at: At, ledger: Path, url: str, now: datetime) -> AsyncIterator[Post]:
+    """A desk that knows nothing but the ledger, on a clock that shows `now`."""
+    async with await Database.open(ledger) as database:
+        async with database.reading() as uow:
+            began_at = await uow.portfolios.opened_at(ACCOUNT)
+        assert began_at is not None
+        async with connected(at, url, now, began_at) as venue:
             desk = Desk(
                 account_id=ACCOUNT,
                 database=database,
-                broker=broker,
-                feed=feed,
-                clock=clock,
+                broker=venue.broker,
+                feed=venue.feed,
+                clock=venue.clock,
                 limits=LimitsBook(desk=STEPS),
-                instruments=await feed.instruments(),
+                instruments=venue.instruments,
                 principals={who.name: who for who in (TRADER, OPERATOR)},
             )
-            yield Post(desk, broker, database, clock)
-    finally:
-        await broker.close()
+            yield Post(desk, database, venue)
 
 
 async def carry_out(post: Post) -> None:
@@ -82,14 +78,15 @@ async def enter(post: Post) -> None:
 
 
 async def enter_in_parts_with_approval(post: Post) -> None:
-    """30 ETH, of which the venue fills 20 in an hour: the stop comes in two parts."""
+    """30 ETH, of which the venue fills 20 at first: the stop comes in two parts."""
     intent = buy("30", leg="parts", symbol=ETH)
     await post.desk.propose(TRADER, intent)
     with suppress(ApprovalError):  # approved already
         await post.desk.decide_approval(OPERATOR, intent.intent_id, approve=True, reason="as planned")
     await post.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
     await _wait(post, 1)
-    await _wait(post, 7200)
+    await post.venue.fill_up()
+    await post.desk.sync(RUNNER)
 
 
 async def enter_and_rest(post: Post) -> None:
@@ -120,5 +117,5 @@ async def _send(post: Post, intent: TradeIntent) -> None:
 
 
 async def _wait(post: Post, seconds: float) -> None:
-    await post.clock.sleep(seconds)
+    await post.venue.clock.sleep(seconds)
     await post.desk.sync(RUNNER)

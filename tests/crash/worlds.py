@@ -15,11 +15,14 @@ from pathlib import Path
 import httpx
 
 from tests.crash.checks import Audit, outcome, violations
+from tests.crash.connections import At
 from tests.crash.desk_process import Job
 from tests.crash.paper_venue import LinkFault
 from tests.crash.plan import carry_out, posted, prepare
 from tests.crash.points import Moment
+from tests.unit.desk_cases import ACCOUNT
 from trading_core.domain.clock import iso
+from trading_core.persistence.session import Database
 
 # A wait is no wait when the answer is already there, which on a busy machine happens: then the desk never comes to that point.
 ATTEMPTS = 3
@@ -38,6 +41,7 @@ class Ended:
 class Worlds:
     """Makes worlds. Ledger files are copies of one that was prepared, as a migration takes longer than a kill."""
 
+    at: At
     folder: Path
     venue: httpx.Client
     desks: subprocess.Popen[str]
@@ -66,7 +70,8 @@ class Worlds:
             exit_codes = [self._run(replace(job, point=point, moment=moment))]
             self.venue.post(f"{job.url}/faults", json={}).raise_for_status()
             if again_at:
-                exit_codes.append(self._run(replace(job, now=iso(self._later(job)), point=again_at, moment=moment)))
+                later = iso(asyncio.run(self._later(job)))
+                exit_codes.append(self._run(replace(job, now=later, point=again_at, moment=moment)))
             if all(code == -signal.SIGKILL for code in exit_codes) if point else exit_codes == [0]:
                 return asyncio.run(self._finish(job))
             if any(code not in (0, -signal.SIGKILL) for code in exit_codes):
@@ -84,11 +89,11 @@ class Worlds:
     def _fresh(self, faults: Faults | None) -> Job:
         template = self.folder / "template.db"
         if not template.exists():
-            asyncio.run(prepare(template))
+            asyncio.run(prepare(template, self.at, Audit.of(self.venue, self.account()).now))
         url = self.account(faults)
         ledger = self.folder / f"{self.made}.ledger.db"
         shutil.copy(template, ledger)
-        return Job(str(ledger), url)
+        return Job(str(ledger), url, iso(Audit.of(self.venue, url).now))
 
     def _run(self, job: Job) -> int:
         assert self.desks.stdin is not None
@@ -97,11 +102,14 @@ class Worlds:
         self.desks.stdin.flush()
         return int(self.desks.stdout.readline())
 
-    def _later(self, job: Job) -> datetime:
-        """A restart takes a second."""
-        return Audit.of(self.venue, job.url).now + timedelta(seconds=1)
+    async def _later(self, job: Job) -> datetime:
+        """A restart takes a second. The dead desk's clock may have been ahead of the venue's: time does not step back."""
+        async with await Database.open(Path(job.ledger)) as ledger, ledger.reading() as uow:
+            orders = await uow.orders.all(ACCOUNT)
+        on_record = [order.updated_at or order.created_at for order in orders]
+        return max([Audit.of(self.venue, job.url).now, *on_record]) + timedelta(seconds=1)
 
     async def _finish(self, job: Job) -> Ended:
-        async with posted(Path(job.ledger), job.url, self._later(job)) as post:
+        async with posted(self.at, Path(job.ledger), job.url, await self._later(job)) as post:
             await carry_out(post)
             return Ended(await violations(post, Audit.of(self.venue, job.url)), await outcome(post))

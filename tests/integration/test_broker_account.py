@@ -109,6 +109,6 @@ def test_real_money_needs_a_switch_that_is_audited_and_cannot_follow_a_test(acco
     listed = {one["account"]: one for one in as_json("brokers", "list")["accounts"]}
     assert (listed["binance-real"]["production"], listed["binance-main"]["production"]) == (True, False)
     assert "signed off by the partners" in algotrendy("audit", "list", "--json").stdout
-    algotrendy(*RUN)
+    algotrendy(*RUN, "--limit", "approval_above_notional=1000000")
     late = algotrendy("brokers", "production", "binance-main", "--reason", "go", "--yes", status=2)
     assert "has traded without real money already" in late.output

@@ -18,7 +18,7 @@ from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, PLAIN, at, instrument
 from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Action, Principal, operator
-from trading_core.brokers.base import Balance, Broker, OrderReport
+from trading_core.brokers.base import Balance, Broker, OrderReport, Update
 from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
 from trading_core.brokers.paper_store import PaperStore
@@ -180,6 +180,9 @@ class LossyBroker:
     async def fills(self, *, since: datetime) -> Sequence[Fill]:
         self._check_line()
         return await self.venue_side.fills(since=since)
+
+    def updates(self) -> AsyncIterator[Update]:
+        return self.venue_side.updates()
 
     async def close(self) -> None:
         await self.venue_side.close()

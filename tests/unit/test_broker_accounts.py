@@ -84,7 +84,7 @@ async def test_an_account_opens_only_with_whole_keys_and_where_there_is_a_sandbo
     accounts: BrokerAccounts, database: Database
 ) -> None:
     clock, keys = SystemClock(), VenueCredentials(database, KeyRing(b"k" * 32), SystemClock())
-    factory = BrokerFactory(keys, Throttles(monotonic=time.monotonic, sleep=clock.sleep), clock, random.Random(1))
+    factory = BrokerFactory(keys, Throttles(monotonic=time.monotonic, sleep=clock.sleep), clock, random.Random(1), time.monotonic)
     runner = Principal("runner", frozenset({Action.USE_CREDENTIALS}), frozenset({"okx-main", "kraken-main"}))
     okx = await accounts.add(ROOT, "okx-main", "okx")
     with pytest.raises(ConfigurationError, match="no keys are stored for OKX"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from tests.venues.server import VenueServer
 from trading_core.domain.intents import TradeIntent
 from trading_core.domain.orders import Order, OrderState
 from trading_core.domain.portfolio import Portfolio
-from trading_core.execution.desk import Desk
+from trading_core.execution.desk import Desk, Synced
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
@@ -113,3 +114,44 @@ async def test_a_desk_trades_through_lost_answers_and_a_restart_without_sending_
         placed = [order.ticket.client_id for order in local.exchange.orders_of("desk")]
         assert len(placed) == len(set(placed))
         assert unsent.client_order_id not in placed
+
+
+async def test_a_desk_that_listens_books_a_fill_and_places_its_stop_without_reading(server: VenueServer, tmp_path: Path) -> None:
+    async with opened(LOCAL, server) as local, ledger(tmp_path) as database, desk_over(local, database) as desk:
+        heard: list[Synced] = []
+
+        async def listen() -> None:
+            async for each in desk.listen(RUNNER):
+                if isinstance(each, Synced):
+                    heard.append(each)
+
+        async def until(quantity: str) -> None:
+            async with asyncio.timeout(30):
+                while sum(fill.quantity for each in heard for fill in each.fills) != D(quantity):  # noqa: ASYNC110 - a task does it
+                    await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(listen())
+        async with asyncio.timeout(30):
+            while not heard:  # noqa: ASYNC110 - the first reading, when the stream is open
+                await asyncio.sleep(0.005)
+        rests = await send(desk, entry("rests", 48_500))
+        readings = server.count("trades")
+        local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.04"))
+        await until("0.04")
+        assert server.count("trades") == readings
+        stops = [order for each in heard for order in each.placed]
+        assert sum(stop.request.quantity for stop in stops) <= D("0.04")
+        server.faults.streams.double(4)
+        local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.05"))
+        await until("0.09")
+        # What is missed while the line is down is read when it is up again.
+        server.faults.streams.drop()
+        local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.01"))
+        await until("0.1")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with database.reading() as uow:
+            done = await uow.orders.get(rests.client_order_id)
+        assert done is not None
+        assert done.state is OrderState.FILLED
+        assert await desk.agrees(RUNNER)

@@ -43,6 +43,24 @@ def test_the_bare_exchange_error_is_open_unless_the_venue_is_known_to_say_it_of_
     assert outcome_of(error, status=None, refusals=PROFILES["kraken"].refusals) is Outcome.AMBIGUOUS
 
 
+@pytest.mark.parametrize(
+    ("venue", "error"),
+    [
+        ("binance", ccxt.DDoSProtection('binance {"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}')),
+        ("binance", ccxt.ExchangeError('binance {"code":-2008,"msg":"Invalid Api-Key ID."}')),
+        ("okx", ccxt.ExchangeError('okx {"msg":"API key doesn\'t have permission to use this function","code":"50120"}')),
+        ("kraken", ccxt.ExchangeError('kraken {"error":["EAPI:Invalid signature"]}')),
+        ("kraken", ccxt.ExchangeError('kraken {"error":["EGeneral:Invalid arguments:cl_ord_id"]}')),
+    ],
+    ids=str,
+)
+def test_a_caller_who_is_turned_away_in_words_that_ccxt_has_no_class_for_is_refused(venue: str, error: Exception) -> None:
+    refusals = PROFILES[venue].refusals
+    assert outcome_of(error, status=200, refusals=()) is Outcome.AMBIGUOUS
+    assert outcome_of(error, status=200, refusals=refusals) is Outcome.REFUSED
+    assert outcome_of(error, status=502, refusals=refusals) is Outcome.AMBIGUOUS
+
+
 def test_errors_that_are_not_ccxts_prove_nothing() -> None:
     assert outcome_of(KeyError("orderId"), status=200) is Outcome.AMBIGUOUS
     assert outcome_of(TypeError("None"), status=None) is Outcome.AMBIGUOUS

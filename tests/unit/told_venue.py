@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trading_core.brokers.base import OrderReport
+from trading_core.brokers.base import Missed, OrderReport, Update
 from trading_core.domain.orders import Fill
 
 
@@ -17,6 +18,7 @@ class ToldVenue:
     told: list[Fill] = field(default_factory=list)
     reports: dict[str, OrderReport] = field(default_factory=dict)
     asked_since: list[datetime] = field(default_factory=list)
+    streamed: asyncio.Queue[Update] = field(default_factory=asyncio.Queue)
 
     async def fills(self, *, since: datetime) -> Sequence[Fill]:
         self.asked_since.append(since)
@@ -27,3 +29,8 @@ class ToldVenue:
 
     async def order(self, client_order_id: str, symbol: str) -> OrderReport | None:
         return self.reports.get(client_order_id)
+
+    async def updates(self) -> AsyncIterator[Update]:
+        yield Missed()
+        while True:
+            yield await self.streamed.get()

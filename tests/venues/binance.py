@@ -1,4 +1,4 @@
-"""Binance spot, as its REST API speaks, over the matching engine: enough of it for unmodified ccxt to trade.
+"""Binance spot, as its REST API and its streams speak, over the matching engine: enough of it for unmodified ccxt to trade.
 
     exchange = Exchange([Market("BTC", "USDT")], wall_clock_ms)
     exchange.deposit("desk", "USDT", Decimal(10_000))
@@ -14,21 +14,21 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs (REST: request
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
+from tests.venues import binance_account as account
 from tests.venues import binance_market as public
 from tests.venues import binance_orders as orders
 from tests.venues.binance_orders import BinanceError, Params, need, number, only
+from tests.venues.binance_stream import BinanceStreams
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Fees, Market, Rejected, VenueOrder
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
-from tests.venues.server import Answer, Call, Key, wall_clock_ms
+from tests.venues.server import Answer, Call, Key, Stream, wall_clock_ms
 from trading_core.brokers.venues import BINANCE
 
 __all__ = ["OPTIONS", "BinanceVenue", "Key", "api_urls", "wall_clock_ms"]
@@ -38,7 +38,6 @@ OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}, "fetchMar
 SIGNED = frozenset({"timestamp", "recvWindow", "signature"})
 ID_PARAMS = frozenset({"symbol", "orderId", "origClientOrderId"})
 PAGE = frozenset({"symbol", "orderId", "startTime", "endTime", "limit"})
-DEFAULT_WINDOW_MS, LONGEST_WINDOW_MS, AHEAD_MS = 5_000, 60_000, 1_000
 WEIGHTS = {"markets": 20, "balance": 20, "orders": 20, "trades": 20, "open_orders": 6, "order": 4, "book": 5, "candles": 2}
 
 
@@ -79,6 +78,7 @@ class BinanceVenue:
         self._markets = {market.base + market.quote: market for market in exchange.markets.values()}
         self._generated = 0
         self._weight: tuple[int, int] = (0, 0)
+        self._streams = BinanceStreams(exchange, self.keys, self.now)
         self._endpoints = self._table()
 
     def now(self) -> int:
@@ -133,6 +133,20 @@ class BinanceVenue:
         rows = answer.body[::-1] if listing is Listing.REORDERED else [row for row in answer.body for _ in range(2)]
         return replace(answer, body=rows)
 
+    def connected(self, stream: Stream) -> None:
+        self._streams.connected(stream)
+
+    def heard(self, stream: Stream, message: object) -> None:
+        self._streams.heard(stream, message)
+
+    def gone(self, stream: Stream) -> None:
+        self._streams.gone(stream)
+
+    def end_user_streams(self) -> None:
+        """End every subscription to an account, as Binance does when its session is logged out; the sockets stay open."""
+        with self.exchange.lock:
+            self._streams.end_users()
+
     def _used(self, operation: str) -> dict[str, str]:
         """The weight used in this minute, as Binance's header tells it."""
         minute = self.now() // 60_000
@@ -142,25 +156,9 @@ class BinanceVenue:
 
     def _authorised(self, call: Call, endpoint: Endpoint) -> Key:
         """The key of a signed request whose signature, clock and permission are right."""
-        given = call.headers.get("x-mbx-apikey", "")
-        if not given:
-            raise BinanceError(-2014, "API-key format invalid.", 401)
-        key = self.keys.get(given)
-        if key is None:
-            raise BinanceError(-2008, "Invalid Api-Key ID.", 401)
         sent = "".join(part.partition("signature=")[0].removesuffix("&") for part in (call.query, call.body))
-        expected = hmac.new(key.secret.encode(), sent.encode(), hashlib.sha256).hexdigest()
         params = dict(parse_qsl(f"{call.query}&{call.body}"))
-        if not hmac.compare_digest(expected, need(params, "signature")):
-            raise BinanceError(-1022, "Signature for this request is not valid.")
-        need(params, "timestamp")
-        stamp, window = number(params, "timestamp") or 0, number(params, "recvWindow") or DEFAULT_WINDOW_MS
-        if window > LONGEST_WINDOW_MS:
-            raise BinanceError(-1131, "recvWindow must be less than 60000.")
-        if stamp >= self.now() + AHEAD_MS:
-            raise BinanceError(-1021, f"Timestamp for this request was {AHEAD_MS}ms ahead of the server's time.")
-        if self.now() - stamp > window:
-            raise BinanceError(-1021, "Timestamp for this request is outside of the recvWindow.")
+        key = account.authorised(self.keys, call.headers.get("x-mbx-apikey", ""), sent, params, self.now())
         if endpoint.trades and not key.can_trade:
             raise BinanceError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         return key
@@ -209,15 +207,15 @@ class BinanceVenue:
 
     def _cancel(self, params: Params, key: Key) -> object:
         symbol, (order_id, client_id) = self._market(params).symbol, _ids(params)
+        self._streams.cancel_id = params.get("newClientOrderId", self._own_id())
         order = self.exchange.cancel(key.account, symbol, order_id, client_id)
-        return orders.cancelled_row(order, params["symbol"], params.get("newClientOrderId", self._own_id()))
+        return orders.cancelled_row(order, params["symbol"], self._streams.cancel_id)
 
     def _cancel_all(self, params: Params, key: Key) -> object:
         found = self.exchange.orders_of(key.account, self._market(params).symbol, only_open=True)
         if not found:
             raise BinanceError(-2011, "Unknown order sent.")
-        cancelled = [self.exchange.cancel(key.account, order.ticket.symbol, order.number) for order in found]
-        return [orders.cancelled_row(order, params["symbol"], self._own_id()) for order in cancelled]
+        return [self._cancel({"symbol": params["symbol"], "orderId": str(order.number)}, key) for order in found]
 
     def _order(self, params: Params, key: Key) -> object:
         symbol, (order_id, client_id) = self._market(params).symbol, _ids(params)
@@ -248,53 +246,10 @@ class BinanceVenue:
     # The account
 
     def _account(self, params: Params, key: Key) -> object:
-        wallets = self.exchange.wallets[key.account]
-        hide = params.get("omitZeroBalances") == "true"
-        fees = self.exchange.fees
-        return {
-            "makerCommission": int(fees.maker * 10_000),
-            "takerCommission": int(fees.taker * 10_000),
-            "buyerCommission": 0,
-            "sellerCommission": 0,
-            "commissionRates": {
-                "maker": orders.money(fees.maker),
-                "taker": orders.money(fees.taker),
-                "buyer": orders.money(None),
-                "seller": orders.money(None),
-            },
-            "canTrade": True,
-            "canWithdraw": True,
-            "canDeposit": True,
-            "brokered": False,
-            "requireSelfTradePrevention": False,
-            "preventSor": False,
-            "updateTime": max((done.at_ms for done in self.exchange.executions[key.account][-1:]), default=0),
-            "accountType": "SPOT",
-            "balances": [
-                {"asset": asset, "free": orders.money(wallet.free), "locked": orders.money(wallet.locked)}
-                for asset, wallet in sorted(wallets.items())
-                if not hide or wallet.free or wallet.locked
-            ],
-            "permissions": ["SPOT"],
-            "uid": 1,
-        }
+        return account.account_row(self.exchange, key, hides_zeros=params.get("omitZeroBalances") == "true")
 
     def _permissions(self, _: Params, key: Key) -> object:
-        return {
-            "ipRestrict": False,
-            "createTime": 0,
-            "enableReading": True,
-            "enableWithdrawals": key.can_withdraw,
-            "enableInternalTransfer": False,
-            "enableMargin": False,
-            "enableFutures": False,
-            "permitsUniversalTransfer": False,
-            "enableVanillaOptions": False,
-            "enableFixApiTrade": False,
-            "enableFixReadOnly": False,
-            "enableSpotAndMarginTrading": key.can_trade,
-            "enablePortfolioMarginTrading": False,
-        }
+        return account.permissions_row(key)
 
     def _fees(self, params: Params, _: Key) -> object:
         names = [params["symbol"]] if self._market_or_none(params) else list(self._markets)
@@ -331,7 +286,8 @@ class BinanceVenue:
         return [row(self._market({"symbol": name})) for name in names]
 
     def _depth(self, params: Params, _: Key) -> object:
-        return public.depth(self.exchange, self._market(params), number(params, "limit") or 100)
+        market = self._market(params)
+        return public.depth(self.exchange, market, number(params, "limit") or 100, self._streams.feed.version(market))
 
     def _tape(self, params: Params, _: Key) -> object:
         return public.tape_rows(self.exchange, self._market(params), number(params, "limit") or 500)

@@ -5,11 +5,10 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs (REST: general
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from tests.venues.bars import Bar, bars
 from tests.venues.binance_orders import TYPES, BinanceError, Row, money
 from tests.venues.engine import Exchange
-from tests.venues.engine_types import ZERO, Market, Print, Side
+from tests.venues.engine_types import ZERO, Market, Side
 
 DAY_MS = 86_400_000
 INTERVALS = {
@@ -95,13 +94,13 @@ def price_row(exchange: Exchange, market: Market) -> Row:
     return {"symbol": market.base + market.quote, "price": money(exchange.last(market.symbol))}
 
 
-def depth(exchange: Exchange, market: Market, limit: int) -> Row:
+def depth(exchange: Exchange, market: Market, limit: int, version: int) -> Row:
     sides = {"bids": Side.BUY, "asks": Side.SELL}
     levels: Row = {
         name: [[money(price), money(quantity)] for price, quantity in exchange.book(market.symbol, side)[:limit]]
         for name, side in sides.items()
     }
-    return {"lastUpdateId": len(exchange.orders)} | levels
+    return {"lastUpdateId": version} | levels
 
 
 def day_ticker(exchange: Exchange, market: Market, now_ms: int) -> Row:
@@ -153,39 +152,19 @@ def candles(
     """Candles of the tape, the last one still open; an interval without a print repeats the close with no volume."""
     if interval not in INTERVALS:
         raise BinanceError(-1120, "Invalid interval.")
-    width = INTERVALS[interval]
-    tape = exchange.tape[market.symbol]
-    if not tape:
-        return []
-    last_open = min(now_ms, end if end is not None else now_ms) // width * width
-    first_open = tape[0].at_ms // width * width
-    if start is not None:
-        first_open = max(first_open, -(-start // width) * width)
-        last_open = min(last_open, first_open + (limit - 1) * width)
-    else:
-        first_open = max(first_open, last_open - (limit - 1) * width)
-    buckets: dict[int, list[Print]] = {}
-    for done in tape:
-        buckets.setdefault(done.at_ms // width * width, []).append(done)
-    close = next((done.price for done in reversed(tape) if done.at_ms < first_open), tape[0].price)
-    rows: list[list[object]] = []
-    for opened in range(first_open, last_open + 1, width):
-        rows.append(_candle(opened, width, buckets.get(opened, []), close))
-        close = buckets[opened][-1].price if opened in buckets else close
-    return rows
+    found = bars(exchange.tape[market.symbol], INTERVALS[interval], now_ms, start, end, limit)
+    return [_candle(bar) for bar in found]
 
 
-def _candle(opened: int, width: int, prints: list[Print], before: Decimal) -> list[object]:
-    prices = [done.price for done in prints] or [before]
-    bought = [done for done in prints if done.taker is Side.BUY]
+def _candle(bar: Bar) -> list[object]:
     return [
-        opened,
-        *(money(price) for price in (prices[0], max(prices), min(prices), prices[-1])),
-        money(sum((done.quantity for done in prints), ZERO)),
-        opened + width - 1,
-        money(sum((done.quantity * done.price for done in prints), ZERO)),
-        len(prints),
-        money(sum((done.quantity for done in bought), ZERO)),
-        money(sum((done.quantity * done.price for done in bought), ZERO)),
+        bar.opened_ms,
+        *(money(price) for price in (bar.open, bar.high, bar.low, bar.close)),
+        money(bar.volume()),
+        bar.opened_ms + bar.width_ms - 1,
+        money(bar.cost()),
+        len(bar.trades),
+        money(bar.volume(Side.BUY)),
+        money(bar.cost(Side.BUY)),
         "0",
     ]

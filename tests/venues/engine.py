@@ -8,6 +8,8 @@
 The market is made by one account, the house, whose money never runs out; what it gives and takes is booked like everybody
 else's, so that every asset adds up over all wallets. Stops trigger on the last price. An order that would meet one of its own
 account ends the resting one. The engine has neither a clock nor chance of its own: the same calls give the same trades.
+
+Who streams to accounts calls `listen`, who streams market data calls `watch`; both are told under the exchange's lock.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
+from tests.venues.engine_news import Listener, News, Watcher
 from tests.venues.engine_types import (
     BASE,
     QUOTE,
@@ -76,8 +79,23 @@ class Exchange:
         self._books: dict[tuple[str, Side], list[VenueOrder]] = {(s, side): [] for s in self.markets for side in Side}
         self._stops: dict[str, list[VenueOrder]] = {symbol: [] for symbol in self.markets}
         self._trades = 0
+        self._news = News(self.lock)
         for asset in {asset for market in self.markets.values() for asset in (market.base, market.quote)}:
             self.deposit(HOUSE, asset, ENDLESS)
+
+    # Who is told
+
+    def listen(self, callback: Listener) -> None:
+        """Tell it each order that changed (taken, triggered, filled in part, ended) and each execution, at that very moment.
+
+        Orders and executions of every account, the house's too. An execution comes before the change it makes to its order, and
+        the order already shows both: what has filled, and whether that ended it.
+        """
+        self._news.listen(callback)
+
+    def watch(self, callback: Watcher) -> None:
+        """Tell it a market's symbol and what was printed there, once after each act that changed its book or its tape."""
+        self._news.watch(callback)
 
     # The world around the account
 
@@ -89,14 +107,14 @@ class Exchange:
     def move(self, symbol: str, price: Decimal, depth: Decimal = DEPTH) -> None:
         """Set the price: the house quotes `depth` one tick to either side, filling what rests beyond, and stops trigger."""
         tick = self.markets[symbol].tick
-        with self.lock:
+        with self._news.act():
             self.quote(symbol, [(price - tick, depth)], [(price + tick, depth)])
             self._print(symbol, price, ZERO, Side.BUY)
             self._trigger(symbol)
 
     def quote(self, symbol: str, bids: Levels, asks: Levels) -> None:
         """Replace the house's quotes by these (price, quantity) levels."""
-        with self.lock:
+        with self._news.act():
             for order in [o for side in Side for o in self._books[symbol, side] if o.ticket.account == HOUSE]:
                 self._end(order, Status.CANCELLED)
             for side, levels in ((Side.SELL, asks), (Side.BUY, bids)):
@@ -107,7 +125,7 @@ class Exchange:
     def trade_at(self, symbol: str, side: Side, price: Decimal, quantity: Decimal) -> None:
         """The house takes up to `quantity` from what rests at `price` or better; its own quotes in the way are withdrawn."""
         ticket = Ticket(HOUSE, symbol, side, Kind.LIMIT, "", quantity, limit=price, lifetime=Lifetime.IOC)
-        with self.lock:
+        with self._news.act():
             self._admit(ticket)
             self._trigger(symbol)
 
@@ -119,7 +137,7 @@ class Exchange:
         Raises:
             Rejected: a filter, the balance, the client order id or the book is against it; nothing was done.
         """
-        with self.lock:
+        with self._news.act():
             self._check(ticket)
             order = self._admit(ticket)
             self._trigger(ticket.symbol)
@@ -131,7 +149,7 @@ class Exchange:
         Raises:
             Rejected: the account has no open order under this number or id.
         """
-        with self.lock:
+        with self._news.act():
             order = self.find(account, symbol, number, client_id)
             if order is None or order.status is not Status.OPEN:
                 raise Rejected(Why.UNKNOWN_ORDER)
@@ -173,18 +191,7 @@ class Exchange:
         market = self.markets.get(ticket.symbol)
         if market is None:
             raise Rejected(Why.SYMBOL)
-        for price in (ticket.limit, ticket.stop):
-            if price is not None and (price <= 0 or price % market.tick):
-                raise Rejected(Why.TICK)
-        quantity = ticket.quantity
-        if quantity is not None and not market.min_quantity <= quantity <= market.max_quantity:
-            raise Rejected(Why.LOT)
-        if quantity is not None and quantity % market.lot:
-            raise Rejected(Why.LOT)
-        price = ticket.limit or ticket.stop or self.last(ticket.symbol)
-        notional = ticket.cost if ticket.cost is not None else (quantity or ZERO) * (price or ZERO)
-        if not market.min_notional <= notional <= market.max_notional:
-            raise Rejected(Why.NOTIONAL)
+        market.check(ticket, self.last(ticket.symbol))
         earlier = self._by_client_id.get((ticket.account, ticket.client_id), [])
         if any(self._unique_for_ever or order.status is Status.OPEN for order in earlier):
             raise Rejected(Why.DUPLICATE)
@@ -204,7 +211,8 @@ class Exchange:
         self._by_client_id[ticket.account, ticket.client_id].append(order)
         if order.waiting:
             self._stops[ticket.symbol].append(order)
-        else:
+        self._news.changed(order)
+        if not order.waiting:
             self._match(order)
         return order
 
@@ -227,6 +235,8 @@ class Exchange:
         lot = self.markets[ticket.symbol].lot
         limit = ticket.limit
         for maker in self._books[ticket.symbol, ticket.side.other]:
+            if quantity == 0:
+                return
             price, offered = maker.ticket.limit, maker.left
             assert price is not None
             assert offered is not None
@@ -259,14 +269,15 @@ class Exchange:
         if ticket.lifetime is Lifetime.FOK and sum(quantity for _, quantity in reached) != order.left:
             self._end(order, Status.EXPIRED)
             return
-        for maker, quantity in reached:
+        last = max((index for index, (_, quantity) in enumerate(reached) if quantity), default=-1)
+        for index, (maker, quantity) in enumerate(reached):
             if quantity:
-                self._trade(maker, order, quantity)
+                self._trade(maker, order, quantity, spends_all=ticket.cost is not None and index == last)
             else:
                 self._end(maker, Status.EXPIRED)
-        if order.left == 0 or (ticket.cost is not None and order.filled):
-            self._end(order, Status.FILLED)
-        elif ticket.kind.has_limit and ticket.lifetime is Lifetime.GTC:
+        if order.status is not Status.OPEN:
+            return
+        if ticket.kind.has_limit and ticket.lifetime is Lifetime.GTC:
             self._rest(order)
         else:
             self._end(order, Status.EXPIRED)
@@ -278,19 +289,23 @@ class Exchange:
         book.sort(key=lambda resting: sign * (resting.ticket.limit or ZERO))
         self._set_hold(order, self._hold(order))
 
-    def _trade(self, maker: VenueOrder, taker: VenueOrder, quantity: Decimal) -> None:
+    def _trade(self, maker: VenueOrder, taker: VenueOrder, quantity: Decimal, *, spends_all: bool) -> None:
+        """`spends_all`: the last trade of a taker by cost."""
         price = maker.ticket.limit
         assert price is not None
         self._trades += 1
-        for order, is_maker in ((maker, True), (taker, False)):
-            self._settle(order, price, quantity, is_maker=is_maker)
-        if maker.left == 0:
-            self._end(maker, Status.FILLED)
-        else:
-            self._set_hold(maker, self._hold(maker))
         self._print(taker.ticket.symbol, price, quantity, taker.ticket.side)
+        for order, is_maker in ((maker, True), (taker, False)):
+            done = self._settle(order, price, quantity, is_maker=is_maker)
+            ended = order.left == 0 or (spends_all and not is_maker)
+            if ended:
+                self._close(order, Status.FILLED)
+            elif is_maker:
+                self._set_hold(order, self._hold(order))
+            self._news.changed(done)
+            self._news.changed(order)
 
-    def _settle(self, order: VenueOrder, price: Decimal, quantity: Decimal, *, is_maker: bool) -> None:
+    def _settle(self, order: VenueOrder, price: Decimal, quantity: Decimal, *, is_maker: bool) -> Execution:
         market, wallets = self.markets[order.ticket.symbol], self.wallets[order.ticket.account]
         given, received = (market.quote, market.base), (price * quantity, quantity)
         if order.ticket.side is Side.SELL:
@@ -308,9 +323,9 @@ class Exchange:
         order.filled += quantity
         order.spent += price * quantity
         order.updated_ms = self.clock()
-        self.executions[order.ticket.account].append(
-            Execution(self._trades, order, price, quantity, fee, asset, is_maker, order.updated_ms)
-        )
+        done = Execution(self._trades, order, price, quantity, fee, asset, is_maker, order.updated_ms)
+        self.executions[order.ticket.account].append(done)
+        return done
 
     def _fee(self, order: VenueOrder, market: Market, cost: Decimal, quantity: Decimal, *, is_maker: bool) -> tuple[Decimal, str]:
         """Rounded down to eight digits, so that a hold that was rounded up always covers it."""
@@ -329,6 +344,10 @@ class Exchange:
     # Ends, holds, triggers
 
     def _end(self, order: VenueOrder, status: Status) -> None:
+        self._close(order, status)
+        self._news.changed(order)
+
+    def _close(self, order: VenueOrder, status: Status) -> None:
         order.status, order.waiting, order.updated_ms = status, False, self.clock()
         self._set_hold(order, ZERO)
         for queue in (self._books[order.ticket.symbol, order.ticket.side], self._stops[order.ticket.symbol]):
@@ -346,7 +365,9 @@ class Exchange:
         order.held = amount
 
     def _print(self, symbol: str, price: Decimal, quantity: Decimal, taker: Side) -> None:
-        self.tape[symbol].append(Print(self._trades, self.clock(), price, quantity, taker))
+        done = Print(self._trades, self.clock(), price, quantity, taker)
+        self.tape[symbol].append(done)
+        self._news.printed(symbol, done)
 
     def _triggers(self, ticket: Ticket) -> bool:
         last, stop = self.last(ticket.symbol), ticket.stop
@@ -359,4 +380,5 @@ class Exchange:
         while order := next((waiting for waiting in self._stops[symbol] if self._triggers(waiting.ticket)), None):
             self._stops[symbol].remove(order)
             order.waiting = False
+            self._news.changed(order)
             self._match(order)

@@ -95,6 +95,23 @@ class Market:
     def symbol(self) -> str:
         return f"{self.base}/{self.quote}"
 
+    def check(self, ticket: Ticket, last: Decimal | None) -> None:
+        """Hold an order against the filters; a market order's notional is taken at the last price.
+
+        Raises:
+            Rejected: a filter is against it.
+        """
+        for price in (ticket.limit, ticket.stop):
+            if price is not None and (price <= 0 or price % self.tick):
+                raise Rejected(Why.TICK)
+        quantity = ticket.quantity
+        if quantity is not None and (not self.min_quantity <= quantity <= self.max_quantity or quantity % self.lot):
+            raise Rejected(Why.LOT)
+        price = ticket.limit or ticket.stop or last
+        notional = ticket.cost if ticket.cost is not None else (quantity or ZERO) * (price or ZERO)
+        if not self.min_notional <= notional <= self.max_notional:
+            raise Rejected(Why.NOTIONAL)
+
 
 @dataclass(frozen=True, slots=True)
 class Fees:

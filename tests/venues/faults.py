@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tests.venues.stream_faults import Breakable, StreamFaults
+
 
 class Trouble(StrEnum):
     """What the venue itself says is wrong; each venue has its own status and body for it."""
@@ -132,13 +134,15 @@ WRITE_FAULTS: tuple[Fault, ...] = (
 
 
 class Faults:
-    """Which fault the next request of an operation meets."""
+    """Which fault the next request of an operation meets; `streams` has those of the sockets in `live`."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: Sequence[Breakable] = ()) -> None:
+        self.streams = StreamFaults(live)
         self.clear()
 
     def clear(self) -> None:
         """All is well from here on."""
+        self.streams.clear()
         self._queues: defaultdict[str, deque[Fault | None]] = defaultdict(deque)
         self._always: dict[str, Fault] = {}
         self._sample: tuple[random.Random, float, Sequence[Fault], frozenset[str]] | None = None

@@ -1,4 +1,4 @@
-"""Kraken spot, as its REST API speaks, over the matching engine: enough of it for unmodified ccxt to trade.
+"""Kraken spot, as its REST API and its streams speak, over the matching engine: enough of it for unmodified ccxt to trade.
 
     exchange = Exchange([Market("BTC", "USD", tick=Decimal("0.1"), lot=Decimal("0.00000001"))], wall_clock_ms, fees=FEES)
     with VenueServer(KrakenVenue(exchange, [Key("key", SECRET, "desk")])) as server:
@@ -22,17 +22,21 @@ from decimal import Decimal
 from typing import TypeVar
 
 from tests.venues import kraken_orders as orders
+from tests.venues.bars import bars
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import QUOTE, ZERO, Execution, Fees, Market, Rejected, Side, Status, VenueOrder
 from tests.venues.faults import Fault, Listing, Trouble
+from tests.venues.kraken_feed import INTERVALS, MINUTE_MS
 from tests.venues.kraken_orders import KrakenError, Params, bad
+from tests.venues.kraken_stream import TOKEN_SECONDS, KrakenStreams
 from tests.venues.local import ACCOUNT, LocalVenue
-from tests.venues.server import Answer, Call, Key
+from tests.venues.server import Answer, Call, Key, Stream
 from trading_core.brokers.venues import KRAKEN
 
 Row = TypeVar("Row", VenueOrder, Execution)
 FEES = Fees(Decimal("0.0025"), Decimal("0.004"), QUOTE)
 PAGE_ROWS = 50
+LONGEST_PAST = 720
 
 
 class KrakenVenue:
@@ -42,6 +46,7 @@ class KrakenVenue:
         self.exchange = exchange
         self.keys = {key.key: key for key in keys}
         self.skew_ms = 0
+        self.streams = KrakenStreams(exchange, self._now)
         self._nonces: dict[str, int] = {}
         self._private: dict[str, tuple[str, Callable[[Params, Key], object]]] = {
             "/0/private/AddOrder": ("place", self._place),
@@ -52,6 +57,8 @@ class KrakenVenue:
             "/0/private/ClosedOrders": ("orders", self._closed),
             "/0/private/TradesHistory": ("trades", self._trades),
             "/0/private/BalanceEx": ("balance", self._balance),
+            "/0/private/GetWebSocketsToken": ("stream_token", self._token),
+            "/0/private/GetApiKeyInfo": ("permissions", self._permissions),
         }
         self._public: dict[str, tuple[str, Callable[[Params], object]]] = {
             "/0/public/Time": ("time", lambda _: {"unixtime": self._now() // 1000, "rfc1123": ""}),
@@ -60,6 +67,7 @@ class KrakenVenue:
             "/0/public/AssetPairs": ("markets", self._pairs),
             "/0/public/Ticker": ("ticker", self._ticker),
             "/0/public/Depth": ("book", self._depth),
+            "/0/public/OHLC": ("candles", self._candles),
         }
 
     # The frame's side
@@ -108,6 +116,15 @@ class KrakenVenue:
                 turned = {name: dict(reversed(rows.items())) if isinstance(rows, dict) else rows for name, rows in result.items()}
                 return _said(turned)
         return answer
+
+    def connected(self, stream: Stream) -> None:
+        self.streams.connected(stream)
+
+    def heard(self, stream: Stream, message: object) -> None:
+        self.streams.heard(stream, message)
+
+    def gone(self, stream: Stream) -> None:
+        self.streams.gone(stream)
 
     def _now(self) -> int:
         return self.exchange.clock() + self.skew_ms
@@ -193,6 +210,16 @@ class KrakenVenue:
             for asset, wallet in wallets.items()
         }
 
+    def _token(self, _: Params, key: Key) -> object:
+        return {"token": self.streams.token(key), "expires": TOKEN_SECONDS}
+
+    def _permissions(self, _: Params, key: Key) -> object:
+        """What the key may do, under Kraken's names."""
+        granted = ["query-funds", "query-open-trades", "query-closed-trades", "query-ledger"]
+        granted += ["modify-trades", "close-trades"] if key.can_trade else []
+        granted += ["withdraw-funds"] if key.can_withdraw else []
+        return {"apiKeyName": key.key, "apiKey": key.key, "permissions": granted, "ipAllowlist": []}
+
     # Public
 
     def _assets(self, _: Params) -> object:
@@ -236,6 +263,16 @@ class KrakenVenue:
             for name, side in (("bids", Side.BUY), ("asks", Side.SELL))
         }
         return {orders.pair_id(market): sides}
+
+    def _candles(self, params: Params) -> object:
+        """The last 720 of an interval in minutes, the last one still open; `since` is exclusive, in seconds."""
+        market, interval = self._market(params.get("pair", "")), params.get("interval", "1")
+        if not interval.isdecimal() or int(interval) not in INTERVALS:
+            raise bad("interval")
+        since = int(params.get("since", "0"))
+        found = bars(self.exchange.tape[market.symbol], int(interval) * MINUTE_MS, self._now(), None, None, LONGEST_PAST)
+        rows = [orders.candle_row(bar) for bar in found if bar.opened_ms > since * 1000]
+        return {orders.pair_id(market): rows, "last": found[-2].opened_ms // 1000 if len(found) > 1 else 0}
 
     # Small parts
 

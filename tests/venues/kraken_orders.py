@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from tests.venues.bars import Bar
 from tests.venues.engine_types import ZERO, Execution, Kind, Lifetime, Market, Side, Status, Ticket, VenueOrder, Why
 
 Params = Mapping[str, str]
@@ -44,8 +45,8 @@ REJECTIONS = {
     Why.LOT: "EGeneral:Invalid arguments:volume minimum not met",
     Why.NOTIONAL: "EOrder:Cost minimum not met",
     Why.FUNDS: "EOrder:Insufficient funds",
-    # Kraken documents that an id must be unique over open orders, and not what it says when one is not.
-    Why.DUPLICATE: "EGeneral:Invalid arguments:cl_ord_id",
+    # Kraken documents that an id must be unique over open orders, and not what it says when one is not: so users have measured.
+    Why.DUPLICATE: "EGeneral:Invalid arguments:cl_ord_id not unique",
     Why.WOULD_TAKE: "EOrder:Post only order",
     Why.WOULD_TRIGGER: "EGeneral:Invalid arguments:price",
     Why.UNKNOWN_ORDER: "EOrder:Unknown order",
@@ -230,3 +231,11 @@ def pair_row(market: Market, maker: Decimal, taker: Decimal) -> Row:
         "tick_size": str(market.tick),
         "status": "online",
     }
+
+
+def candle_row(bar: Bar) -> list[object]:
+    """As `OHLC` shows it."""
+    volume = bar.volume()
+    average = bar.cost() / volume if volume else ZERO
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    return [bar.opened_ms // 1000, *map(str, prices), f"{average:.5f}", f"{volume:.8f}", len(bar.trades)]

@@ -1,11 +1,12 @@
-"""The HTTP frame of the local venues: real sockets, one thread, faults on demand.
+"""The frame of the local venues: real sockets, HTTP and WebSocket, one thread, faults on demand.
 
     with VenueServer(BinanceVenue(exchange)) as server:
         client.urls["api"] = ...                # server.base_url
         server.faults.queue("place", REPLY_LOST)
 
 A venue turns a `Call` into an `Answer` and knows nothing of sockets; the frame carries both and spoils what the faults say.
-Every request is kept in `server.seen`, for the test to count.
+Every request is kept in `server.seen`, for the test to count. A venue that also is `Streaming` takes WebSockets on every path;
+`server.streams` has those that are open.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from urllib.parse import parse_qsl
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.venues.engine import Exchange
 from tests.venues.faults import Fault, Faults, Line, Listing, Trouble
+from tests.venues.streams import Stream, Streaming, carry, silenced
+
+__all__ = ["Answer", "Call", "Key", "Seen", "Stream", "Streaming", "Venue", "VenueServer", "wall_clock_ms"]
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 PAGE = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
@@ -115,7 +120,8 @@ class VenueServer:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
-        self.faults = Faults()
+        self.streams: list[Stream] = []
+        self.faults = Faults(self.streams)
         self.seen: list[Seen] = []
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
@@ -125,12 +131,16 @@ class VenueServer:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.base_url, self.ws_url = f"http://{address}", f"ws://{address}"
+        routes = [Route("/{path:path}", self._serve, methods=METHODS), WebSocketRoute("/{path:path}", self._stream)]
         config = uvicorn.Config(
-            Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)]),
+            Starlette(routes=routes),
             http=self._protocol(),
             loop="asyncio",
-            ws="none",
+            ws=silenced(self.faults.streams),
+            # A frame that a fault breaks off is written beside the protocol, which must not compress the others then.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_level="critical",
             timeout_keep_alive=60,
@@ -176,6 +186,21 @@ class VenueServer:
         status = None if silent else fault.status if fault and line in (Line.HTML, Line.BREAKS_BODY) else answer.status
         self.seen.append(Seen(operation, call, fault.name if fault else None, status))
         return await self._over_the_line(request, answer, fault)
+
+    async def _stream(self, socket: WebSocket) -> None:
+        venue = self.venue
+        if self.faults.streams.refuses or not isinstance(venue, Streaming):
+            await socket.send_denial_response(PlainTextResponse("Service Unavailable", 503))
+            return
+        await socket.accept()
+        assert socket.client is not None
+        path = f"{socket.url.path}?{socket.url.query}" if socket.url.query else socket.url.path
+        stream = Stream(path, self.faults.streams, self._transports[socket.client.host, socket.client.port])
+        self.streams.append(stream)
+        try:
+            await carry(socket, venue, stream, venue.exchange.lock)
+        finally:
+            self.streams.remove(stream)
 
     def _ask(self, call: Call, fault: Fault | None) -> Answer:
         """The venue's answer, with what a fault makes of it; nothing is asked of a venue that does not execute."""

@@ -3,11 +3,14 @@
 Writes end in one of three ways. They return (accepted), raise `OrderRefused` (the venue said no: final), or raise
 `AmbiguousOutcome` (anything else: the order may be live and must not be resent). Reads return what the venue said or raise
 `BrokerUnavailable`; a read that failed is never an empty answer.
+
+A stream tells what happens as it happens. It may tell a thing twice, late or out of order, and it may stop telling: what it
+does not tell is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +44,20 @@ class OrderReport:
     filled: Decimal
     updated_at: datetime
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Something may have happened that the stream did not tell: read the venue.
+
+    `why` is empty when a stream has just opened, or told of something in part; else it says what broke.
+    """
+
+    why: str = ""
+
+
+Update = Fill | OrderReport | Missed
+"""What a stream tells. A fill is equal to the one `fills` tells of the same trade."""
 
 
 class Broker(Protocol):
@@ -85,6 +102,16 @@ class Broker(Protocol):
 
     async def fills(self, *, since: datetime) -> Sequence[Fill]:
         """Every execution at or after `since`, oldest first."""
+        ...
+
+    def updates(self) -> AsyncIterator[Update]:
+        """What happens to the account from now on, until the iteration is cancelled.
+
+        `Missed` comes first, and again when a stream has broken and when it is open anew.
+
+        Raises:
+            BrokerUnavailable: this venue does not stream to this account. Asking again is of no use; reading still is.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from trading_core.brokers.base import Balance, OrderReport
+from trading_core.brokers.base import Balance, OrderReport, Update
 from trading_core.brokers.ccxt_client import Exchange, Row
-from trading_core.brokers.ccxt_errors import is_clock_skew, is_passing, reading, writing
-from trading_core.brokers.ccxt_forms import Form, form_of, misfits, passable_form
-from trading_core.brokers.ccxt_history import read_all
+from trading_core.brokers.ccxt_errors import is_clock_skew, is_passing, last_status, reading, writing
+from trading_core.brokers.ccxt_forms import Form, form_of, misfits, passable_form, says_the_same
+from trading_core.brokers.ccxt_history import by_both_clocks, read_all
 from trading_core.brokers.ccxt_lookup import Finder
+from trading_core.brokers.ccxt_probe import clock_skew_ms, key_permissions
+from trading_core.brokers.ccxt_stream import PrivateStream
 from trading_core.brokers.ccxt_words import balances_of, client_id_of, fill_of, instrument_of, number, report_of
 from trading_core.brokers.client_ids import ClientIds
+from trading_core.brokers.permissions import KeyPermissions
 from trading_core.brokers.venues import VenueProfile
 from trading_core.domain.clock import Clock, utc
 from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnavailable, InvalidInput, OrderRefused
 from trading_core.domain.instruments import Instrument
-from trading_core.domain.orders import Fill, OrderRequest
+from trading_core.domain.money import plain
+from trading_core.domain.orders import Fill, OrderRequest, Side
 
 _T = TypeVar("_T")
 _ATTEMPTS = 3  # of a read
@@ -70,6 +76,16 @@ class CcxtBroker:
         self._finder = Finder(profile, exchange, self._ask)
         self._instruments: Mapping[str, Instrument] = {}
         self._loading = asyncio.Lock()
+        self._stream = PrivateStream(
+            profile,
+            exchange,
+            self._finder,
+            self._ids,
+            load=self._load,
+            clock=clock,
+            jitter=jitter,
+            began_at=self._history_from,
+        )
 
     async def open(self) -> None:
         """Load what every other call needs.
@@ -94,11 +110,13 @@ class CcxtBroker:
         form = await self._form(request, instrument)
         params = dict(form.params)
         at_venue = self._ids.at_venue(key)
+        if self._profile.repeats_answered and self._finder.venue_id(at_venue) is not None:
+            raise self._refused(key, "the venue has an order under this id")
         params[self._profile.id_param] = at_venue
         if form.is_stop and self._profile.stop_id_param is not None:
             params[self._profile.stop_id_param] = at_venue
         self._finder.expect(at_venue, is_stop=form.is_stop)
-        with writing(self._profile.title, f"order {key!r}", self._profile.refusals):
+        with self._writing(f"order {key!r}"):
             row = await self._exchange.create_order(
                 request.symbol, form.type, request.side.value, form.amount, form.price, params
             )
@@ -106,6 +124,8 @@ class CcxtBroker:
                 raise self._refused(key, f"{self._profile.title} rejected it: {row.get('info')!r}")
             report = report_of(row, client_order_id=key, symbol=request.symbol, now=self._clock.now(), just_taken=True)
         self._finder.met(at_venue, report.venue_order_id)
+        if self._profile.repeats_answered:
+            report = await self._read_back(report, request, form)
         return replace(report, symbol=request.symbol)
 
     async def cancel(self, client_order_id: str, symbol: str) -> OrderReport:
@@ -119,8 +139,9 @@ class CcxtBroker:
                 if found.state.is_final:
                     return found
         refused: OrderRefused | None = None
+        was_stop = self._finder.is_stop(at_venue)
         try:
-            with writing(self._profile.title, f"the cancel of order {client_order_id!r}", self._profile.refusals):
+            with self._writing(f"the cancel of order {client_order_id!r}"):
                 await self._finder.cancel(at_venue, symbol)
         except OrderRefused as error:
             refused = error  # mostly because it has ended already: what it is now decides
@@ -129,7 +150,7 @@ class CcxtBroker:
         if after is None:
             raise self._not_here(client_order_id, symbol)
         if refused is not None and not after.state.is_final:
-            self._finder.rethink(at_venue)
+            self._finder.rethink(at_venue, was_stop=was_stop)
             raise AmbiguousOutcome(
                 f"{refused.what}; the order is still live", not_done="It was not cancelled", next_step="Ask for it again"
             ) from refused
@@ -139,40 +160,72 @@ class CcxtBroker:
         await self._load()
         at_venue = self._ids.at_venue(client_order_id)
         with reading(self._profile.title, f"order {client_order_id!r}"):
-            row = await self._finder.find(at_venue, symbol, since=self._history_from, until=self._clock.now())
+            since, until = by_both_clocks(self._history_from, self._clock.now(), self._ours_ahead_ms)
+            row = await self._finder.find(at_venue, symbol, since=since, until=until)
             if row is None:
                 return None
             return report_of(row, client_order_id=client_order_id, symbol=symbol, now=self._clock.now())
 
     async def open_orders(self) -> Sequence[OrderReport]:
         await self._load()
-        markets: Sequence[str | None] = self._symbols if self._profile.open_by_symbol else (None,)
+        most = self._profile.open_by_symbol
+        markets: Sequence[str | None] = self._symbols if most is None or len(self._symbols) <= most else (None,)
         with reading(self._profile.title, "the open orders"):
             return [self._report(row) for symbol in markets for row in await self._finder.open_rows(symbol)]
 
     async def fills(self, *, since: datetime) -> Sequence[Fill]:
         await self._load()
-        begin, now = max(utc(since), self._history_from), self._clock.now()
+        begin = max(utc(since), self._history_from)
+        _, now = by_both_clocks(begin, self._clock.now(), self._ours_ahead_ms)
         markets: Sequence[str | None] = self._symbols if self._profile.history.needs_symbol else (None,)
         with reading(self._profile.title, "the fills"):
             rows = [row for symbol in markets for row in await self._trades(symbol, begin, now)]
             fills = [await self._fill(row) for row in rows]
         return sorted((fill for fill in fills if fill.at >= begin), key=lambda fill: (fill.at, fill.trade_id))
 
+    def updates(self) -> AsyncIterator[Update]:
+        return self._stream.updates()
+
+    async def permissions(self) -> KeyPermissions:
+        """What the account's key may do; all of it None where the venue, or its test network, does not tell.
+
+        Raises:
+            BrokerUnavailable: the venue is out of reach, does not accept the key, or answers in another form.
+        """
+        await self._load()
+        return await key_permissions(self._profile, self._exchange, self._ask)
+
+    async def clock_skew_ms(self) -> int | None:
+        """By how many milliseconds, at least, this machine's clock is ahead of the venue's; below zero when it is behind.
+
+        None where the venue has no time.
+
+        Raises:
+            BrokerUnavailable: the venue is out of reach.
+        """
+        return await clock_skew_ms(self._profile, self._exchange, self._clock)
+
     async def close(self) -> None:
         """Close the connections to the venue."""
         await self._exchange.close()
 
+    @property
+    def _ours_ahead_ms(self) -> int:
+        measured = self._exchange.options.get("timeDifference")
+        return measured if isinstance(measured, int) else 0
+
     async def _trades(self, symbol: str | None, since: datetime, until: datetime) -> list[Mapping[str, object]]:
-        async def ask(first: int, last: int, limit: int) -> Sequence[Row]:
-            return await self._ask(lambda: self._exchange.fetch_my_trades(symbol, first, limit, {"until": last}))
+        async def ask(first: int, last: int, limit: int, more: Mapping[str, object]) -> Sequence[Row]:
+            return await self._ask(lambda: self._exchange.fetch_my_trades(symbol, first, limit, {"until": last, **more}))
 
         return await read_all(ask, self._profile.history, since=since, until=until)
 
     async def _fill(self, row: Mapping[str, object]) -> Fill:
         """A fill under the desk's id. Binance, Coinbase and Kraken tell only the venue's order id with a trade."""
         venue_order_id, symbol = str(row.get("order") or ""), str(row["symbol"])
-        at_venue = client_id_of(row) or self._finder.client_id(venue_order_id)
+        at_venue = self._finder.client_id(venue_order_id) or client_id_of(row)
+        if not at_venue and self._profile.trades_name_orders:
+            at_venue = venue_order_id  # somebody else's; the venue may know it no more
         if not at_venue:
             order = await self._finder.fetch(venue_order_id, symbol)
             at_venue = client_id_of(order) or venue_order_id
@@ -187,10 +240,28 @@ class CcxtBroker:
             row, client_order_id=self._ids.at_desk(at_venue), symbol=str(row.get("symbol") or ""), now=self._clock.now()
         )
 
+    async def _read_back(self, taken: OrderReport, request: OrderRequest, form: Form) -> OrderReport:
+        """The order that the venue says it took, unless it is one that had the id before.
+
+        It is asked once. An order that cannot be read stays taken: one that was there before could have been.
+        """
+        key = request.client_order_id
+        try:
+            row = await self._exchange.fetch_order(taken.venue_order_id, request.symbol, dict(self._profile.fetch_params))
+            is_same = says_the_same(row, request, form)
+            report = report_of(row, client_order_id=key, symbol=request.symbol, now=self._clock.now())
+        except Exception:
+            return taken
+        if not is_same:
+            raise self._refused(key, f"the venue has another order under this id, {taken.venue_order_id!r}")
+        return report
+
     async def _form(self, request: OrderRequest, instrument: Instrument) -> Form:
         """How the order is sent. A venue without market buys needs a price for it; without one, nothing is sent."""
         form = form_of(request, instrument, self._profile)
         if form is not None:
+            if self._profile.infers_stop_direction and request.stop_price is not None:
+                await self._check_not_passed(request, request.stop_price)
             return form
         try:
             with reading(self._profile.title, f"the price of {request.symbol}"):
@@ -201,6 +272,20 @@ class CcxtBroker:
         except BrokerError as error:
             raise self._refused(request.client_order_id, f"no price to buy at: {error.what}") from error
         return passable_form(request, instrument, self._profile, ask)
+
+    async def _check_not_passed(self, request: OrderRequest, stop: Decimal) -> None:
+        """Refuse a stop whose price the market has passed, where the venue would not: it would do the opposite."""
+        title = self._profile.title
+        try:
+            with reading(title, f"the price of {request.symbol}"):
+                last = number((await self._ask(lambda: self._exchange.fetch_ticker(request.symbol))).get("last"), "last")
+                if last is None or last <= 0:
+                    raise InvalidInput(f"the last price of {request.symbol} is {last}")
+        except BrokerError as error:
+            raise self._refused(request.client_order_id, f"no price to judge the stop by: {error.what}") from error
+        if stop >= last if request.side is Side.SELL else stop <= last:
+            why = f"a stop at {plain(stop)} would trigger at once, as the last price is {plain(last)}; {title} would let it wait"
+            raise self._refused(request.client_order_id, why)
 
     async def _tradable(self, request: OrderRequest) -> Instrument:
         """The order's market. ccxt would silently cut a quantity or price to what the venue takes, so that is checked here."""
@@ -215,6 +300,10 @@ class CcxtBroker:
         if problems:
             raise self._refused(request.client_order_id, "; ".join(problems))
         return instrument
+
+    def _writing(self, what: str) -> AbstractContextManager[None]:
+        profile = self._profile
+        return writing(profile.title, what, profile.refusals, refuses_with_5xx=profile.refuses_with_5xx, taken=profile.taken)
 
     def _refused(self, client_order_id: str, why: str) -> OrderRefused:
         return OrderRefused(
@@ -254,16 +343,19 @@ class CcxtBroker:
     async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """A read, tried again after what may pass. A time the venue did not accept is measured anew first."""
 
+        is_about_time = partial(is_clock_skew, unnamed=self._profile.signs_seconds)
+
         async def once() -> _T:
+            last_status.set(None)
             return await ask()
 
         async def before_next(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            if error is not None and is_clock_skew(error) and self._profile.measures_clock:
+            if error is not None and is_about_time(error) and self._profile.measures_clock:
                 await self._exchange.load_time_difference()
 
         tries = AsyncRetrying(
-            retry=retry_if_exception(is_passing),
+            retry=retry_if_exception(lambda error: is_passing(error) or is_about_time(error)),
             stop=stop_after_attempt(_ATTEMPTS),
             wait=self._wait,
             sleep=self._clock.sleep,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from trading_core.brokers.ccxt_cryptocom import rerouted, with_test_streams
 from trading_core.brokers.ccxt_errors import last_status
+from trading_core.brokers.ccxt_sockets import HasSockets
+from trading_core.brokers.ccxt_turns import in_turn
 from trading_core.brokers.throttle import Throttle
 from trading_core.brokers.venues import VenueProfile
 from trading_core.domain.errors import ConfigurationError
@@ -30,7 +33,7 @@ class Credentials:
     passphrase: str = field(default="", repr=False)
 
 
-class Exchange(Protocol):
+class Exchange(HasSockets, Protocol):
     """What is used of ccxt's asynchronous client."""
 
     precisionMode: int  # noqa: N815
@@ -42,11 +45,14 @@ class Exchange(Protocol):
     throttle: Callable[..., object]
     parse_json: Callable[[str], object]
     on_rest_response: Callable[..., str]
+    request: Callable[..., Awaitable[object]]
+    closed_by_user: bool
 
     def set_sandbox_mode(self, enabled: bool) -> None: ...
     def set_markets(self, markets: list[Row]) -> object: ...
     async def load_markets(self) -> dict[str, Row]: ...
     async def load_time_difference(self) -> int: ...
+    async def fetch_time(self) -> int: ...
     async def fetch_ticker(self, symbol: str) -> Row: ...
     async def fetch_balance(self) -> dict[str, Row]: ...
     async def create_order(
@@ -64,11 +70,14 @@ class Exchange(Protocol):
         self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
     ) -> Sequence[Row]: ...
     async def fetch_orders(
-        self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+        self, symbol: str | None, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
     ) -> Sequence[Row]: ...
     async def fetch_my_trades(
         self, symbol: str | None, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
     ) -> Sequence[Row]: ...
+    async def watch_my_trades(self) -> Sequence[Row]: ...
+    async def watch_orders(self) -> Sequence[Row]: ...
+    async def subscribe(self, name: str, is_private: bool, /) -> Sequence[Row]: ...
     async def close(self) -> None: ...
 
 
@@ -82,7 +91,7 @@ def open_client(
         credentials: the account's key.
         throttle: the account's, instead of ccxt's own, which each client would begin anew.
         sandbox: the venue's test network.
-        base_url: another host that speaks the venue's REST API; paths stay the same.
+        base_url: another host that speaks the venue's REST API and streams; paths stay the same.
 
     Raises:
         ConfigurationError: a part of the key is missing, or the venue has no sandbox.
@@ -101,7 +110,7 @@ def open_client(
             not_done="The account was not opened",
             next_step="Practise on the paper exchange, or at another venue's sandbox",
         )
-    import ccxt.async_support as ccxt  # here, because it costs 0.4 s and 100 MB that only a real venue should pay
+    import ccxt.pro as ccxt  # here, because it costs 0.4 s and 110 MB that only a real venue should pay
 
     settings = {name: given[name] for name in profile.credentials} | {
         "enableRateLimit": True,
@@ -109,12 +118,20 @@ def open_client(
         "options": _plain(profile.options) | {"maxRetriesOnFailure": 0, "adjustForTimeDifference": False},
     }
     # ccxt's numbers as text, from its own constants on: a float never comes up.
-    exact = type(profile.venue, (getattr(ccxt, profile.venue),), {"number": str})
+    ways: dict[str, object] = {"number": str}
+    if profile.signs_seconds:
+        ways["seconds"] = lambda client: client.nonce() // 1000  # the venue's: ccxt takes the skew off its nonces only
+    exact = type(profile.venue, (getattr(ccxt, profile.venue),), ways)
     exchange = cast(Exchange, exact(settings))
     exchange.has["fetchCurrencies"] = False  # a private call with most keys, for what markets tell too
     exchange.parse_json = _exact_json
     exchange.throttle = throttle.acquire
     exchange.on_rest_response = _watching(throttle)
+    if profile.nonces_grow:
+        exchange.request = in_turn(exchange.request)
+    if profile.venue == "cryptocom":
+        exchange.request = rerouted(exchange.request)
+        with_test_streams(exchange.urls)
     if sandbox:
         exchange.set_sandbox_mode(True)
     if base_url is not None:
@@ -165,4 +182,5 @@ def _moved(urls: object, base_url: str) -> object:
     if isinstance(urls, dict):
         return {name: _moved(url, base_url) for name, url in urls.items()}
     parts, base = urlsplit(str(urls)), urlsplit(base_url)
-    return urlunsplit(parts._replace(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))
+    scheme = base.scheme.replace("http", "ws") if parts.scheme in ("ws", "wss") else base.scheme
+    return urlunsplit(parts._replace(scheme=scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))

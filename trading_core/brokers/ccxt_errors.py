@@ -56,20 +56,31 @@ OUTCOMES: dict[str, tuple[Outcome, str]] = {
 """By the name of the nearest class above an error, so that ccxt need not be loaded to read this table."""
 
 
-def outcome_of(error: BaseException, *, status: int | None, refusals: tuple[str, ...] = ()) -> Outcome:
+def outcome_of(
+    error: BaseException,
+    *,
+    status: int | None,
+    refusals: tuple[str, ...] = (),
+    refuses_with_5xx: bool = False,
+    taken: tuple[str, ...] = (),
+) -> Outcome:
     """What a failed write came to.
 
     Args:
         error: ccxt's, or anything that was raised on the way.
-        status: HTTP status of the answer, None if there was none. A server error proves nothing, whatever its body says.
-        refusals: see `VenueProfile`.
+        status: HTTP status of the answer, None if there was none. A server error proves nothing, whatever its body says, but
+            where the venue is known to refuse with one.
+        refusals: see `VenueProfile`, as for the others.
     """
-    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    is_judged = status is not None and any(words in str(error) for words in refusals)
+    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR and not (refuses_with_5xx and is_judged):
+        return Outcome.AMBIGUOUS
+    if any(words in str(error) for words in taken):
         return Outcome.AMBIGUOUS
     for kind in type(error).__mro__:
         known = OUTCOMES.get(kind.__name__) if kind.__module__.startswith("ccxt") else None
         if known is not None:
-            if kind.__name__ == "ExchangeError" and status is not None and any(words in str(error) for words in refusals):
+            if is_judged:
                 return Outcome.REFUSED
             return known[0]
     return Outcome.AMBIGUOUS
@@ -81,14 +92,48 @@ def is_absent(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether a read that failed so may succeed if it is asked again."""
-    names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("ccxt")}
-    return "OperationFailed" in names
+    """Whether a read that failed so may succeed if it is asked again: a bare `ExchangeError` may be a gateway's page."""
+    names = _kinds(error)
+    is_server_error = (last_status.get() or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return "OperationFailed" in names or (is_server_error and type(error).__name__ == "ExchangeError")
 
 
-def is_clock_skew(error: BaseException) -> bool:
-    """Whether the venue did not accept the time of a request."""
-    return any(kind.__name__ == "InvalidNonce" for kind in type(error).__mro__)
+def is_clock_skew(error: BaseException, *, unnamed: bool = False) -> bool:
+    """Whether the venue did not accept the time of a request.
+
+    Args:
+        error: ccxt's.
+        unnamed: this venue says of it only that the request was not authorised, as it does of a wrong key.
+    """
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    return "InvalidNonce" in kinds or (unnamed and kinds[0] == "AuthenticationError")
+
+
+def is_refusal(error: BaseException, denials: tuple[str, ...] = ()) -> bool:
+    """Whether a stream that failed so would fail again: the key may not have it, or ccxt does not.
+
+    Args:
+        error: ccxt's, or anything that was raised on the way.
+        denials: see `Streams`.
+    """
+    known = bool(_kinds(error) & {"AuthenticationError", "ArgumentsRequired", "NotSupported"})
+    return known or any(words in str(error) for words in denials)
+
+
+def underlying(error: BaseException) -> BaseException:
+    """The error of ccxt's that another one came of, or the error itself. ccxt trips over some of its own."""
+    at: BaseException | None = error
+    seen = set[int]()
+    while at is not None and id(at) not in seen:  # an error that is raised again may come of itself
+        if _kinds(at):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return error
+
+
+def _kinds(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("ccxt")}
 
 
 @contextmanager
@@ -107,15 +152,19 @@ def reading(venue: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing(venue: str, what: str, refusals: tuple[str, ...]) -> Iterator[None]:
-    """Every failure of a write as `OrderRefused` or `AmbiguousOutcome`."""
+def writing(
+    venue: str, what: str, refusals: tuple[str, ...], *, refuses_with_5xx: bool = False, taken: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Every failure of a write as `OrderRefused` or `AmbiguousOutcome`. For the rest see `outcome_of`."""
     last_status.set(None)
     try:
         yield
     except BrokerError:
         raise
     except Exception as error:
-        if outcome_of(error, status=last_status.get(), refusals=refusals) is Outcome.REFUSED:
+        status = last_status.get()
+        outcome = outcome_of(error, status=status, refusals=refusals, refuses_with_5xx=refuses_with_5xx, taken=taken)
+        if outcome is Outcome.REFUSED:
             raise OrderRefused(
                 f"{venue} refused {what}: {brief(error)}",
                 not_done="Nothing was changed at the venue",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from trading_core.brokers.ccxt_words import number
 from trading_core.brokers.venues import MarketBuy, VenueProfile
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.money import ONE, is_multiple, plain
@@ -52,7 +53,7 @@ def form_of(request: OrderRequest, instrument: Instrument, profile: VenueProfile
         limit = request.limit_price
         if limit is None and profile.stop_needs_limit:
             limit = _beyond(request.stop_price, request.side, instrument, profile)
-        stop = {profile.stop_param: plain(request.stop_price)}
+        stop = {**profile.stop_params, profile.stop_param: plain(request.stop_price)}
         if limit is None:
             return Form("market", amount, None, {**profile.market_params, **stop}, is_stop=True)
         return Form("limit", amount, plain(limit), stop, is_stop=True)
@@ -68,6 +69,20 @@ def passable_form(request: OrderRequest, instrument: Instrument, profile: VenueP
     """A market buy as an immediate-or-cancel limit far enough above the ask to pass for one."""
     limit = _beyond(ask, Side.BUY, instrument, profile)
     return Form("limit", plain(request.quantity), plain(limit), {"timeInForce": "IOC"})
+
+
+def says_the_same(row: Mapping[str, object], request: OrderRequest, form: Form) -> bool:
+    """Whether an order, as the venue tells it, is the one that was asked for in this form.
+
+    Raises:
+        InvalidInput: a number of it cannot be read.
+    """
+    told = [row.get("type"), row.get("side"), number(row.get("amount")), number(row.get("triggerPrice"))]
+    asked: list[object] = [form.type, request.side.value, request.quantity, request.stop_price]
+    if form.type == "limit":  # to a market order ccxt gives its average price
+        told += [number(row.get("price")), row.get("timeInForce")]
+        asked += [number(form.price), form.params.get("timeInForce", "GTC")]
+    return told == asked
 
 
 def _beyond(price: Decimal, side: Side, instrument: Instrument, profile: VenueProfile) -> Decimal:

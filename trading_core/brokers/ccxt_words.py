@@ -34,6 +34,8 @@ _STATES = {
     "cancel_queued": OrderState.OPEN,
     "edit_queued": OrderState.OPEN,
 }
+_CANCELLED_BY = {"13": OrderState.EXPIRED, "14": OrderState.EXPIRED, "31": OrderState.REFUSED}
+"""OKX's `cancelSource`: what a fill-or-kill or immediate order did not get, and a post-only order that would have taken."""
 _SHARPER = {"EXPIRED": OrderState.EXPIRED, "FAILED": OrderState.REFUSED}  # Coinbase's, which ccxt calls canceled
 
 
@@ -165,9 +167,10 @@ def instrument_of(profile: VenueProfile, market: Mapping[str, object], precision
 def _state(row: Mapping[str, object], filled: Decimal, *, just_taken: bool) -> OrderState:
     """The state, sharpened by what was filled: ccxt calls an order closed that was cancelled when partly filled."""
     info = row.get("info")
-    raw = str(info.get("status", "")) if isinstance(info, Mapping) else ""
+    raw: Mapping[str, object] = info if isinstance(info, Mapping) else {}
     word = row.get("status")
-    state = _SHARPER.get(raw) or (OrderState.OPEN if word is None and just_taken else _STATES.get(str(word).lower()))
+    sharper = _SHARPER.get(str(raw.get("status", ""))) or _CANCELLED_BY.get(str(raw.get("cancelSource", "")))
+    state = sharper or (OrderState.OPEN if word is None and just_taken else _STATES.get(str(word).lower()))
     if state is None:
         raise InvalidInput(f"an order in the state {word!r}, which is not known")
     amount = number(row.get("amount"), "amount")
@@ -186,7 +189,8 @@ def _reason(row: Mapping[str, object]) -> str:
     """Why the venue ended an order, in its own words where it has any."""
     info = row.get("info")
     raw: Mapping[str, object] = info if isinstance(info, Mapping) else {}
-    said: Iterable[object] = (raw.get(name) for name in ("rejectReason", "reject_message", "cancel_message", "reason"))
+    names = ("rejectReason", "reject_message", "cancel_message", "cancelSourceReason", "reason")
+    said: Iterable[object] = (raw.get(name) for name in names)
     return next((str(words) for words in said if words and words != "EC_NoError"), "")
 
 
@@ -197,7 +201,10 @@ def _fee(row: Mapping[str, object], symbol: str) -> Money:
     single = row.get("fee")
     if not fees and isinstance(single, Mapping):
         fees = [single]
-    amounts = [(number(fee.get("cost"), "fee"), fee.get("currency")) for fee in fees]
+    info = row.get("info")
+    # Bybit names the coin; ccxt works it out from the side instead, which is wrong where fees are paid in another.
+    named = info.get("feeCurrency") if isinstance(info, Mapping) else None
+    amounts = [(number(fee.get("cost"), "fee"), named or fee.get("currency")) for fee in fees]
     told = [(amount, str(asset)) for amount, asset in amounts if amount and asset]
     if any(amount and not asset for amount, asset in amounts) or len({asset for _, asset in told}) > 1:
         raise InvalidInput(f"a trade of {symbol} has a fee that cannot be booked: {fees!r}")

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from types import TracebackType
 
-from trading_core.brokers.base import Balance, OrderReport
+from trading_core.brokers.base import Balance, OrderReport, Update
 from trading_core.brokers.paper_admission import admit
 from trading_core.brokers.paper_book import Book, PaperOrder
 from trading_core.brokers.paper_matching import Matching
+from trading_core.brokers.paper_news import PaperNews
 from trading_core.brokers.paper_rules import PaperRules
 from trading_core.brokers.paper_store import PaperStore
 from trading_core.domain.clock import Clock, iso, utc
@@ -70,6 +72,7 @@ class PaperBroker:
         self._instruments: Mapping[str, Instrument] = {}
         self._matching = Matching(feed, timeframe, rules, {})
         self._book: Book | None = None
+        self._news = PaperNews()
 
     async def open(self) -> None:
         """Open the account, or make it.
@@ -169,6 +172,10 @@ class PaperBroker:
             with _failing_as(BrokerUnavailable, "the fills were not read"):
                 return self._store.fills(utc(since))
 
+    def updates(self) -> AsyncIterator[Update]:
+        """What is matched from now on. The market is walked when the account is used: on its own nothing is told."""
+        return self._news.listen()
+
     async def _present(self) -> Book:
         """The account as of now, stored."""
         with _failing_as(BrokerUnavailable, "the account was not read"):
@@ -192,6 +199,7 @@ class PaperBroker:
         if book.touched:
             self._store.save(book)
         self._book = book
+        self._news.tell(chain(book.new_fills, (order.report() for order in book.touched.values())))
 
     def _find(self, client_order_id: str, symbol: str, book: Book) -> PaperOrder | None:
         order = book.touched.get(client_order_id) or book.live.get(client_order_id) or self._store.order(client_order_id)

@@ -55,6 +55,14 @@ class Throttle:
         free_at = max(self._idle_at, now) + self._seconds_each - self._tolerance
         return max(0.0, free_at - now, self._shut_until - now)
 
+    @property
+    def left(self) -> float:
+        """The fraction of the burst that could go at once now; 0 while the venue holds everything off."""
+        now = self._monotonic()
+        if now < self._shut_until:
+            return 0.0
+        return min(1.0, max(0.0, 1 - (self._idle_at - now) / self._tolerance))
+
 
 class Throttles:
     """The throttles of a process, one for each venue and account: a second client begins with nobody's budget but theirs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -34,6 +34,21 @@ _EVENT_OF_STATE = {
     OrderState.EXPIRED: OrderEvent.EXPIRED,
     OrderState.REFUSED: OrderEvent.REFUSED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of what a stream told.
+
+    Attributes:
+        fills: those that were new.
+        has_moved: whether an order moved by it.
+        is_behind: whether the venue knows more than was told, or tells of an order that is not on record: it is to be read.
+    """
+
+    fills: tuple[Fill, ...]
+    has_moved: bool
+    is_behind: bool
 
 
 class Booking:
@@ -83,6 +98,42 @@ class Booking:
             self._next = asyncio.create_task(self._after(self._reading))
             self._next.add_done_callback(_seen)
         return await asyncio.shield(self._next)
+
+    async def hear(self, told: Sequence[Fill | OrderReport]) -> Heard:
+        """Book what a stream told, whatever was told or read before. All is booked that can be.
+
+        Raises:
+            LedgerError: one contradicts the record.
+            StoreUnavailable: the database is locked, full or gone. What was told is lost, and to be read.
+        """
+        ours = [update for update in told if await self._find(update.client_order_id) is not None]
+        is_behind, has_moved = len(ours) < len(told), False
+        new, error = list[Fill](), list[LedgerError]()
+        for fill in sorted((update for update in ours if isinstance(update, Fill)), key=_booked_in_order):
+            try:
+                new += await self._book([fill])
+            except LedgerError as problem:
+                error.append(problem)
+        for report in (update for update in ours if isinstance(update, OrderReport)):
+            order = await self._find(report.client_order_id)
+            taken_back = order is not None and order.state is OrderState.REFUSED is not report.state
+            if order is None or report.filled > order.filled or taken_back:
+                # Its fills are still to come; and only what is read takes a refusal back, as a stream may tell late.
+                is_behind = True
+            elif _news(order, report, self._clock.now()) is not None:
+                await self._follow({report.client_order_id: report})
+                has_moved = True
+        if error:
+            raise error[0]
+        return Heard(tuple(new), has_moved, is_behind)
+
+    async def _find(self, client_order_id: str) -> Order | None:
+        """An order of this account, live or not."""
+        order = (await self._ledger.book()).live.get(client_order_id)
+        if order is None:
+            async with self._ledger.reading() as uow:
+                order = await uow.orders.get(client_order_id)
+        return order if order is not None and order.account_id == self._ledger.account_id else None
 
     async def _after(self, reading: asyncio.Task[tuple[Fill, ...]] | None) -> tuple[Fill, ...]:
         if reading is not None:

@@ -7,14 +7,14 @@ that a process that dies in between finds it and asks the venue, and never sends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from trading_core.auth.permissions import Action, Principal
-from trading_core.brokers.base import Broker
+from trading_core.brokers.base import Broker, OrderReport
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import LedgerError
+from trading_core.domain.errors import AlgoTrendyError, LedgerError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, RiskDecision, TradeIntent
 from trading_core.domain.market import MarketFeed
@@ -26,6 +26,7 @@ from trading_core.execution.cancelling import Cancelling
 from trading_core.execution.forms import WorkingStyle
 from trading_core.execution.inputs import InputsReader
 from trading_core.execution.ledger import Ledger
+from trading_core.execution.listening import Listening
 from trading_core.execution.proposing import Proposing
 from trading_core.execution.reconcile import Difference, Reconciler, Reconciliation
 from trading_core.execution.replacing import Replacing
@@ -74,7 +75,7 @@ class Desk:
     ) -> None:
         self.account_id, self.limits, self.instruments = account_id, limits.of(account_id, strategy), instruments
         self._account_limits = limits.of(account_id)
-        self._clock = clock
+        self._broker, self._clock = broker, clock
         self._ledger = Ledger(account_id, database, clock, limits)
         self._booking = Booking(self._ledger, broker, clock, instruments)
         self.inputs = InputsReader(self._ledger, self._booking, feed, clock, instruments)
@@ -204,14 +205,42 @@ class Desk:
 
     async def _sync(self) -> Synced:
         async with self._syncing:
-            fills = await self._booking.sync()
-            view = await self._view()
-            withdrawn = await self._cancelling.withdraw(view.live_orders, view.risk.withdrawal)
-            view = await self._view() if withdrawn else view
-            if view.risk.withdrawal is Withdrawal.ALL:
-                return Synced(fills, (), view, withdrawn)
-            orders = await self._protect(view)
-            return Synced(fills, orders, await self._view() if orders else view, withdrawn)
+            return await self._attend(await self._booking.sync())
+
+    async def _attend(self, fills: tuple[Fill, ...]) -> Synced:
+        """What follows from what was booked."""
+        view = await self._view()
+        withdrawn = await self._cancelling.withdraw(view.live_orders, view.risk.withdrawal)
+        view = await self._view() if withdrawn else view
+        if view.risk.withdrawal is Withdrawal.ALL:
+            return Synced(fills, (), view, withdrawn)
+        orders = await self._protect(view)
+        return Synced(fills, orders, await self._view() if orders else view, withdrawn)
+
+    def listen(self, principal: Principal) -> AsyncGenerator[Synced | AlgoTrendyError, None]:
+        """Book what the venue tells as it happens, and read what it does not tell whole, until the iteration is closed.
+
+        Yields:
+            What each update or reading brought, or what went wrong with it. An account of which the venue tells what the ledger
+            cannot hold enters nothing until it is reconciled.
+
+        Raises:
+            NotPermitted: the principal may not operate the desk.
+            BrokerUnavailable: the venue does not stream to this account.
+        """
+        principal.require(Action.OPERATE, self.account_id)
+        return Listening(self._broker, self._clock, hear=self._hear, read=self._sync, distrust=self._distrust).brought()
+
+    async def _hear(self, told: Sequence[Fill | OrderReport]) -> tuple[Synced | None, bool]:
+        """Book what was told, and attend to what follows; whether the venue is to be read."""
+        heard = await self._booking.hear(told)
+        if not heard.fills and not heard.has_moved:
+            return None, heard.is_behind
+        async with self._syncing:
+            return await self._attend(heard.fills), heard.is_behind
+
+    def _distrust(self, error: LedgerError) -> None:
+        self.inputs.disagreement = error.what
 
     async def _protect(self, view: AccountView) -> tuple[Order, ...]:
         # All are seen to the end, also when one fails: an order that is on its way must not be left alone.
