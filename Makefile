@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow mutation check lint types imports format lock bench clean
+.PHONY: help setup run test test-slow acceptance mutation check lint types imports format lock bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: check ## lint, types, import rules, then the whole test suite
 
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
 	@$(BIN)/pytest -m slow -n auto
+
+acceptance: setup ## every case of an account at a venue, at the paper exchange and six local venues: a table
+	@$(BIN)/python -m tests.acceptance
 
 mutation: setup ## change the gate and the order table in small ways and list what no test notices (an hour)
 	@$(BIN)/python -m tests.mutation

@@ -45,6 +45,8 @@ def show_health(console: Console, found: Sequence[AccountHealth]) -> None:
         if wrong := one.unusable or (one.report.error if one.report else ""):
             console.print(Text(f"{one.account.id}: {clean(wrong)}", style="red"))
         for warning in one.report.warnings if one.report else ():
+            if wrong and warning.endswith(wrong):
+                continue  # the same again
             console.print(Text(f"{one.account.id}: {clean(warning)}", style="yellow"))
 
 

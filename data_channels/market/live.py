@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from data_channels.market.venue_client import Throttling, open_exchange, translated
+from data_channels.market.venue_client import Exchange, Throttling, open_exchange, translated
 from data_channels.market.venue_markets import exact, instrument_of
 from trading_core.domain.clock import Clock, from_ms, to_ms, utc
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
@@ -30,6 +30,7 @@ class LiveFeed:
         base_url: another host that speaks the venue's REST API (a mirror, a proxy, a test server); paths stay the same.
         sandbox: the venue's test network, whose prices are its own.
         throttle: waits for a turn of so much weight, instead of ccxt's own throttle: whoever else asks the venue shares it.
+        exchange: a client of the venue to share, opened with the same settings, instead of one of its own.
 
     Raises:
         ConfigurationError: ccxt knows no such venue, or it has no sandbox.
@@ -46,13 +47,14 @@ class LiveFeed:
         base_url: str | None = None,
         sandbox: bool = False,
         throttle: Throttling | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         self.name = f"{venue_id} ({'sandbox' if sandbox else 'live'})"
         self._venue = venue_id
         self._symbols = tuple(dict.fromkeys(symbols))
         self._clock = clock
         self._loading = asyncio.Lock()
-        self._exchange = open_exchange(venue_id, base_url, sandbox=sandbox, throttle=throttle)
+        self._exchange = exchange or open_exchange(venue_id, base_url, sandbox=sandbox, throttle=throttle)
 
     async def instruments(self) -> Mapping[str, Instrument]:
         """The listed markets with the venue's filters.
@@ -61,7 +63,7 @@ class LiveFeed:
             UnknownSymbol: the venue has no such spot market.
             MarketDataUnavailable: the venue is out of reach, or its description of a market cannot be used.
         """
-        await self._markets()
+        await self.load()
         mode = self._exchange.precisionMode
         return {symbol: instrument_of(self._venue, self._market(symbol), mode) for symbol in self._symbols}
 
@@ -130,6 +132,17 @@ class LiveFeed:
         # Some venues (Kraken) stamp nothing: the price is then at least as old as the question.
         return Ticker(symbol=symbol, bid=bid, ask=ask, last=last, at=from_ms(int(stamp)) if stamp else asked_at)
 
+    async def load(self) -> None:
+        """Read what the venue lists, once.
+
+        Raises:
+            MarketDataUnavailable: the venue is out of reach.
+        """
+        # ccxt shares one task between everybody who waits: without the lock, one cancelled reader would cancel them all.
+        async with self._loading:
+            with translated(self._venue, "its markets"):
+                await self._exchange.load_markets()
+
     async def close(self) -> None:
         """Close the connections to the venue."""
         await self._exchange.close()
@@ -167,14 +180,8 @@ class LiveFeed:
     async def _listed(self, symbol: str) -> None:
         if symbol not in self._symbols:
             raise UnknownSymbol(f"{self.name} does not list {symbol!r}", next_step=f"It lists {', '.join(self._symbols)}")
-        await self._markets()
+        await self.load()
         self._market(symbol)
-
-    async def _markets(self) -> None:
-        # ccxt shares one task between everybody who waits: without the lock, one cancelled reader would cancel them all.
-        async with self._loading:
-            with translated(self._venue, "its markets"):
-                await self._exchange.load_markets()
 
     def _market(self, symbol: str) -> Mapping[str, object]:
         market = self._exchange.markets.get(symbol)

@@ -1,16 +1,16 @@
-"""The ccxt client behind the live feed: opening it, and its errors in the desk's words."""
+"""The ccxt client behind the live feeds: opening it, its numbers kept exact, and its errors in the desk's words."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterator
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from trading_core.domain.errors import ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
-
+from trading_core.domain.errors import BrokerUnavailable, ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
 
 Throttling = Callable[[float | None], Awaitable[None]]
 """Waits for a turn of so much weight; None weighs one."""
@@ -25,6 +25,7 @@ class Exchange(Protocol):
     options: dict[str, object]
     markets: dict[str, dict[str, object]]
     timeframes: dict[str, object]
+    parse_json: Callable[[str], object]
     on_rest_response: Callable[..., str]
     throttle: Callable[..., object]
 
@@ -32,32 +33,45 @@ class Exchange(Protocol):
     async def load_markets(self) -> dict[str, dict[str, object]]: ...
     async def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[object]]: ...
     async def fetch_ticker(self, symbol: str) -> dict[str, object]: ...
+    async def fetch_trades(
+        self, symbol: str, since: int | None = None, limit: int | None = None, params: Mapping[str, object] = ...
+    ) -> Sequence[Mapping[str, object]]: ...
     async def close(self) -> None: ...
 
 
-def open_exchange(venue_id: str, base_url: str | None, *, sandbox: bool = False, throttle: Throttling | None = None) -> Exchange:
+def open_exchange(
+    venue_id: str, base_url: str | None, *, sandbox: bool = False, throttle: Throttling | None = None, streams: bool = False
+) -> Exchange:
     """ccxt's client of a venue, without keys and set to spot; it connects when it is first asked.
 
     Args:
         venue_id: ccxt's name of the venue.
-        base_url: where its REST API is instead, if not at the venue's own host.
+        base_url: where its REST API and its streams are instead, if not at the venue's own hosts.
         sandbox: the venue's test network.
         throttle: instead of ccxt's own.
+        streams: a client that streams too.
 
     Raises:
-        ConfigurationError: ccxt knows no such venue, or it has no sandbox.
+        ConfigurationError: ccxt knows no such venue, or none that streams, or it has no sandbox.
     """
-    import ccxt.async_support as ccxt  # here, because it costs 0.4 s and 100 MB that only live desks should pay
+    # Here, because it costs 0.4 s and 100 MB that only live desks should pay.
+    if streams:
+        import ccxt.pro as ccxt
+    else:
+        import ccxt.async_support as ccxt
 
     if venue_id not in ccxt.exchanges:
         near = difflib.get_close_matches(venue_id.lower(), ccxt.exchanges, n=3, cutoff=0.6)
         raise ConfigurationError(
-            f"there is no venue {venue_id!r}",
+            f"there is no venue {venue_id!r}{' that streams' * streams}",
             not_done="No market data was opened",
             next_step=f"Did you mean {' or '.join(near)}?" if near else "Use ccxt's name of a venue, such as binance or kraken",
         )
     # Spot has to be said: Bybit means swaps when nothing is.
-    exchange = cast(Exchange, getattr(ccxt, venue_id)({"enableRateLimit": True, "options": {"defaultType": "spot"}}))
+    # Numbers stay the text they came as: a float never comes up.
+    exact = type(venue_id, (getattr(ccxt, venue_id),), {"number": str})
+    exchange = cast(Exchange, exact({"enableRateLimit": True, "options": {"defaultType": "spot"}}))
+    exchange.parse_json = _exact_json
     markets = exchange.options.get("fetchMarkets")
     if isinstance(markets, dict) and "types" in markets:
         markets["types"] = ["spot"]  # Binance, Bybit and OKX would fetch every derivative too
@@ -82,21 +96,25 @@ def translated(venue: str, what: str) -> Iterator[None]:
 
     try:
         yield
+    except BrokerUnavailable as error:  # the shared throttle lets nothing through
+        raise MarketDataUnavailable(
+            f"{venue} did not give {what}: {error.what}", not_done=error.not_done, next_step=error.next_step
+        ) from error
     except ccxt.BadSymbol as error:
-        raise UnknownSymbol(f"{venue} does not know what was asked for {what}: {_brief(error)}") from error
+        raise UnknownSymbol(f"{venue} does not know what was asked for {what}: {brief(error)}") from error
     except ccxt.NetworkError as error:
         raise MarketDataUnavailable(
-            f"{venue} did not give {what}: {_brief(error)}",
+            f"{venue} did not give {what}: {brief(error)}",
             next_step="Check the network and the venue's status page, then try again",
         ) from error
     except ccxt.BaseError as error:
         raise MarketDataUnavailable(
-            f"{venue} refused to give {what}: {_brief(error)}",
+            f"{venue} refused to give {what}: {brief(error)}",
             next_step="Read the venue's words above; public data may be closed to your region",
         ) from error
     except (ArithmeticError, AttributeError, InvalidInput, LookupError, TypeError, ValueError) as error:
         raise MarketDataUnavailable(
-            f"{venue} gave {what} in a form that cannot be read ({_brief(error)})",
+            f"{venue} gave {what} in a form that cannot be read ({brief(error)})",
             not_done="Nothing of it was used",
             next_step="Try again; if it lasts, the venue has changed its interface and ccxt needs an update",
         ) from error
@@ -112,14 +130,24 @@ def _only_json(code: int, reason: str, url: str, method: str, headers: object, b
     return text
 
 
+def _exact_json(text: str) -> object:
+    """A JSON document with its fractions as the text they came in; None for what is no document."""
+    try:
+        document = json.loads(text, parse_float=str)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict | list) else None
+
+
 def _moved(urls: object, base_url: str) -> object:
     """The same addresses on another host."""
     if isinstance(urls, dict):
         return {name: _moved(url, base_url) for name, url in urls.items()}
     parts, base = urlsplit(str(urls)), urlsplit(base_url)
-    return urlunsplit(parts._replace(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))
+    scheme = base.scheme.replace("http", "ws") if parts.scheme in ("ws", "wss") else base.scheme
+    return urlunsplit(parts._replace(scheme=scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """One short line of an error: venues answer outages with whole web pages."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -11,7 +11,7 @@ from tests.acceptance.case import Case
 from tests.acceptance.run import VENUES, hold_case, line_to
 from tests.venues.server import VenueServer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.acceptance
 """A minute; `make acceptance` runs them."""
 
 

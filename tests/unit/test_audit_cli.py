@@ -105,9 +105,11 @@ def test_the_newest_rows_are_listed_first(ledger: Path) -> None:
 
 def test_the_live_desk_of_the_home_folder_is_the_default(ledger: Path) -> None:
     home = str(ledger.parents[1])
-    refused = CliRunner().invoke(app, ["--home", home, "audit", "verify"])
-    assert refused.exit_code == 2
-    assert "there is no session" in refused.stderr
+    early = CliRunner().invoke(app, ["--home", home, "audit", "verify"])
+    assert early.stdout.startswith("3 rows: the chain holds")
+    elsewhere = CliRunner().invoke(app, ["--home", f"{home}/nothing", "audit", "verify"])
+    assert elsewhere.exit_code == 2
+    assert "there is no session" in elsewhere.stderr
 
     async def start() -> None:
         async with await Database.open(ledger) as database, database.transaction() as uow:

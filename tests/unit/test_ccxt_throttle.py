@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_core.brokers.throttle import Throttle, Throttles
+from trading_core.brokers.throttle import LONGEST_WAIT, HeldOff, Throttle, Throttles
 
 
 class Seconds:
@@ -98,3 +98,17 @@ async def test_one_account_at_one_venue_has_one_throttle() -> None:
 def test_a_throttle_that_lets_nothing_through_is_an_error(rate: float, burst: float) -> None:
     with pytest.raises(ValueError, match="nothing through"):
         throttle(Seconds(), rate, burst)
+
+
+async def test_a_request_waits_out_a_short_pause_and_not_a_long_one() -> None:
+    time = Seconds()
+    gate = throttle(time)
+    gate.hold_off(LONGEST_WAIT)
+    await gate.acquire()
+    assert time.now == LONGEST_WAIT
+    gate.hold_off(LONGEST_WAIT + 1)
+    with pytest.raises(HeldOff, match="left alone for 31 s"):
+        await gate.acquire()
+    assert time.now == LONGEST_WAIT, "nothing was waited for"
+    time.now += LONGEST_WAIT + 1
+    await gate.acquire()

@@ -168,8 +168,7 @@ class CcxtBroker:
 
     async def open_orders(self) -> Sequence[OrderReport]:
         await self._load()
-        most = self._profile.open_by_symbol
-        markets: Sequence[str | None] = self._symbols if most is None or len(self._symbols) <= most else (None,)
+        markets: Sequence[str | None] = self._symbols if self._profile.open_by_symbol else (None,)
         with reading(self._profile.title, "the open orders"):
             return [self._report(row) for symbol in markets for row in await self._finder.open_rows(symbol)]
 

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from enum import Enum
 from http import HTTPStatus
 
+from trading_core.brokers.throttle import HeldOff
 from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnavailable, OrderRefused
 
 last_status: ContextVar[int | None] = ContextVar("last_status", default=None)
@@ -159,6 +160,12 @@ def writing(
     last_status.set(None)
     try:
         yield
+    except HeldOff as error:
+        if last_status.get() is not None:  # a part of it was answered before
+            raise AmbiguousOutcome(error.what, next_step="The desk asks the venue for it by its id") from error
+        raise OrderRefused(
+            f"{what} was not sent to {venue}: {error.what}", not_done=error.not_done, next_step=error.next_step
+        ) from error
     except BrokerError:
         raise
     except Exception as error:

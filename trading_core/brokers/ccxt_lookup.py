@@ -157,9 +157,7 @@ class Finder:
         self._stops.discard(client_id)
         return await self._ask(lambda: self._exchange.fetch_order(str(sent), symbol, {}))
 
-    async def _filtered(
-        self, client_id: str, symbol: str, since: datetime, until: datetime
-    ) -> Mapping[str, object] | None:
+    async def _filtered(self, client_id: str, symbol: str, since: datetime, until: datetime) -> Mapping[str, object] | None:
         params = {self._profile.find_param: client_id}
         rows = await self._ask(lambda: self._exchange.fetch_open_orders(symbol, None, None, params))
         row = _match(rows, client_id)

@@ -153,6 +153,7 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
     ("BaseError", " 418 ", _BANNED),
     ("BaseError", "Temporary lockout", _BANNED),  # Kraken
     ("InvalidNonce", "", _CLOCK),
+    ("BaseError", "Invalid Api-Key ID", _KEY),  # Binance -2008
     ("BaseError", "Invalid API-key, IP, or permissions", _UNCLEAR),  # Binance -2015
     ("AuthenticationError", "PASSPHRASE", _PASSPHRASE),  # OKX 50104, 50105
     ("AuthenticationError", '"50110"', _ADDRESS),  # OKX

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from trading_core.domain.errors import BrokerUnavailable
+
+LONGEST_WAIT = 30.0
+"""Seconds that a request waits for while the venue lets nothing through. Later it would be about a market that has moved."""
+
+
+class HeldOff(BrokerUnavailable):
+    """The venue lets nothing through for longer than a request may wait. Nothing was sent."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the venue asked to be left alone for {seconds:.0f} s more, after too many requests",
+            not_done="Nothing was sent to it",
+            next_step="Wait, and run the account in one process only",
+        )
+
 
 class Throttle:
     """Spaces requests out so that a venue's limit is kept. Whoever asks first goes first.
@@ -35,7 +51,13 @@ class Throttle:
         self._shut_until = self._idle_at
 
     async def acquire(self, weight: float | None = None) -> None:
-        """Wait for a turn. A request that names no weight, or less than one, weighs one."""
+        """Wait for a turn. A request that names no weight, or less than one, weighs one.
+
+        Raises:
+            HeldOff: the venue lets nothing through for long. No turn was taken.
+        """
+        if (shut := self._shut_until - self._monotonic()) > LONGEST_WAIT:
+            raise HeldOff(shut)
         weight = 1.0 if weight is None else max(1.0, float(weight))
         begin = max(self._idle_at, self._monotonic())
         # Taken before the wait: whoever asks meanwhile comes after.

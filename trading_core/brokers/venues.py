@@ -112,7 +112,7 @@ class VenueProfile:
         trades_name_orders: a trade tells the client id of its order: without one, the order has none.
         past: where `Lookup.FILTERED` finds orders that have ended.
         fetch_params: sent when an order is asked for by the venue's id.
-        open_by_symbol: for up to so many symbols live orders are asked market by market; None for any number.
+        open_by_symbol: live orders have to be asked market by market.
         open_limit: how many live orders it tells at most; None for all.
         repeats_answered: an order under a client id that is in use is answered as if it had been taken, with the venue's id of
             the order that has it. Nothing is placed then.
@@ -159,7 +159,7 @@ class VenueProfile:
     trades_name_orders: bool = False
     past: PastOrders = PastOrders.CLOSED
     fetch_params: Params = field(default_factory=lambda: _NONE)
-    open_by_symbol: int | None = 0
+    open_by_symbol: bool = False
     open_limit: int | None = None
     repeats_answered: bool = False
     hidden_markets: str = ""
@@ -185,9 +185,8 @@ BINANCE = VenueProfile(
     find_param="clientOrderId",
     lookup=Lookup.BY_ID,
     history=History(page=1000, window=_DAY, order=PageFrom.OLDEST_FIRST, needs_symbol=True),
-    open_by_symbol=13,  # 6 of weight each; the whole account at once is 80
-    per_second=20,  # 6,000 of weight a minute are allowed; ccxt keeps to 1,200
-    burst=20,
+    per_second=15,  # ccxt counts a fifth of the venue's weights, of which it takes 6,000 a minute
+    burst=250,  # with a minute at that rate still below it; asking for all live orders alone is 16
     stop_param="stopLossPrice",
     fee_currency=FeeCurrency.RECEIVED,
     key_endpoint="sapiGetAccountApiRestrictions",  # the test network does not have it
@@ -226,7 +225,7 @@ BYBIT = VenueProfile(
         cursor="nextPageCursor",  # one order that sweeps the book trades more than a page in a millisecond
         cursor_param="cursor",
     ),
-    open_by_symbol=None,  # without a market, ccxt takes rows of spot for rows of contracts
+    open_by_symbol=True,  # without a market, ccxt takes rows of spot for rows of contracts
     open_limit=50,
     per_second=10,  # order endpoints: 10 to 20 a second for each account
     burst=10,
