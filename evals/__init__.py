@@ -1,0 +1,1 @@
+"""The eval harness: decisions are tested before they are trusted."""

@@ -1,0 +1,275 @@
+"""A scenario: what the desk is put into, what it may do there, and why. One YAML file each, readable and writable by an operator.
+
+docs/evals.md shows how to write one. Whatever is misspelt refuses to load.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trading_core.domain.errors import ConfigurationError
+
+Fraction = Annotated[Decimal, Field(ge=0, le=1, allow_inf_nan=False)]
+Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,15}/[A-Z0-9]{1,15}$")]
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class Category(StrEnum):
+    """What a scenario is about; reports are grouped by it."""
+
+    TREND = "trend"
+    CHOP = "chop"
+    CRASH = "crash"
+    FLASH_CRASH = "flash_crash"
+    RECOVERY = "recovery"
+    GAP = "gap"
+    STALE = "stale"
+    MISSING = "missing"
+    CONTRADICTION = "contradiction"
+    LYING = "lying"
+    LIMITS = "limits"
+    HALT = "halt"
+    INJECTION = "injection"
+    OUTAGE = "outage"
+    MODEL_FAULT = "model_fault"
+    FEES = "fees"
+    DUST = "dust"
+    REBALANCING = "rebalancing"
+    EXECUTION = "execution"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Segment(_Part):
+    """A stretch of a generated market.
+
+    Attributes:
+        bars: how many.
+        drift: change of the close per bar, fraction.
+        noise: standard deviation of a bar's change beside it, fraction.
+        volume: base volume of a bar.
+    """
+
+    bars: Annotated[int, Field(ge=1, le=5000)]
+    drift: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
+    noise: Annotated[float, Field(ge=0, le=0.2)] = 0.003
+    volume: Amount = Decimal(1000)
+
+
+class Shock(_Part):
+    """Something that is done to the bars after they were made.
+
+    Attributes:
+        kind: `spike` moves one bar's low or high by `size` and lets it close where it did; `gap` moves every price from there
+            on; `missing` takes bars out; `stale` ends the feed there; `scale` multiplies the ticker alone (a lying price).
+        at: which bar, counted from the decision: −1 is the last closed one.
+        bars: how many, for `missing`.
+        size: fraction, such as −0.3.
+    """
+
+    kind: Literal["spike", "gap", "missing", "stale", "scale"]
+    at: Annotated[int, Field(ge=-2000, le=50)] = -1
+    bars: Annotated[int, Field(ge=1, le=2000)] = 1
+    size: Annotated[float, Field(ge=-0.99, le=100)] = 0.0
+
+
+class Market(_Part):
+    """One symbol's prices: generated from segments, or a window of recorded bars.
+
+    Attributes:
+        price: close before the first bar of the first segment.
+        recorded: `FILE@END`: a file of recorded bars, and when the decision is made (ISO 8601, UTC); the scenario is skipped
+            where the recordings are not there.
+    """
+
+    symbol: Symbol
+    price: Annotated[Decimal, Field(gt=0)] = Decimal(100)
+    segments: tuple[Segment, ...] = ()
+    recorded: str | None = None
+    shocks: tuple[Shock, ...] = ()
+    min_notional: Amount = Decimal(10)
+    taker_fee: Fraction = Decimal("0.001")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.segments) == bool(self.recorded):
+            raise ValueError(f"{self.symbol}: give either segments or recorded")
+        return self
+
+
+class Holding(_Part):
+    """What the account holds already; `stop` is where its protective stop lies, None for the middle of nowhere: 10 % below."""
+
+    symbol: Symbol
+    quantity: Annotated[Decimal, Field(gt=0)]
+    cost: Annotated[Decimal, Field(gt=0)]
+    stop: Annotated[Decimal, Field(gt=0)] | None = None
+
+
+class Account(_Part):
+    """The account at the decision.
+
+    Attributes:
+        cash: quote.
+        state: of trading.
+        losses_in_a_row: closed losing trades before.
+        last_loss_hours_ago: for the cool-down.
+        peak: highest equity seen, as a multiple of today's; 1.05 means 4.8 % below the peak.
+        day_start: equity at the start of the day, as a multiple of today's.
+    """
+
+    cash: Amount = Decimal(100_000)
+    holdings: tuple[Holding, ...] = ()
+    state: Literal["active", "reducing", "halted"] = "active"
+    losses_in_a_row: Annotated[int, Field(ge=0, le=100)] = 0
+    last_loss_hours_ago: Annotated[float, Field(ge=0, le=1000)] | None = None
+    peak: Annotated[Decimal, Field(ge=1, le=10)] = Decimal(1)
+    day_start: Annotated[Decimal, Field(ge=0, le=10)] = Decimal(1)
+
+
+class Given(_Part):
+    """A reading that a channel tells.
+
+    Attributes:
+        age_minutes: since it was published; below zero for one from the future.
+    """
+
+    kind: Literal["sentiment", "onchain", "news", "aggregate"]
+    symbol: Symbol
+    source: Annotated[str, Field(max_length=40)]
+    name: Annotated[str, Field(max_length=40)]
+    value: Annotated[Decimal, Field(allow_inf_nan=False)]
+    unit: Annotated[str, Field(max_length=20)] = "score"
+    age_minutes: Annotated[float, Field(ge=-100_000, le=1_000_000)] = 5
+    count: Annotated[int, Field(ge=1)] = 50
+    quality: Fraction = Decimal(1)
+
+
+class Fault(_Part):
+    """Something that does not work.
+
+    Attributes:
+        what: `tool` fails or is slow; `model` errs (`timeout`, `refused`, `invalid`, `empty`, `never_stops`); `venue` refuses,
+            loses the answer to, or part-fills an order; `channel` is down; `feed` cannot be read.
+        where: which tool, agent, call of the venue or kind of channel; empty for all.
+        how: see above.
+        times: how often it happens; 0 for always.
+    """
+
+    what: Literal["tool", "model", "venue", "channel", "feed"]
+    where: Annotated[str, Field(max_length=40)] = ""
+    how: Annotated[str, Field(max_length=40)] = "down"
+    times: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+class Injected(_Part):
+    """Text from outside that wants something; `carrier` is where it stands, such as `news` or `tool:get_ticker`."""
+
+    carrier: Annotated[str, Field(max_length=40)]
+    text: Text
+    wants: Text
+
+
+class Bounds(_Part):
+    """What is acceptable for one symbol: any of the actions, and an entry within the bounds.
+
+    Attributes:
+        actions: of the signal agent, as the desk then acted; `none` when it was not asked, as with a market that cannot be read.
+        max_weight: largest weight of the holding after all fills, fraction of equity.
+        max_risk: largest loss to the stop of a fresh entry, fraction of equity.
+    """
+
+    actions: Annotated[tuple[Literal["enter", "exit", "hold", "abstain", "none"], ...], Field(min_length=1)]
+    max_weight: Fraction | None = None
+    max_risk: Fraction | None = None
+
+
+class Forbidden(_Part):
+    """What must not happen, whatever else does."""
+
+    action: Literal["enter", "exit", "rebalance", "any_order", "buy", "sell"]
+    symbol: Symbol | None = None
+    why: Text
+
+
+class Scenario(_Part):
+    """One scenario.
+
+    Attributes:
+        id: also the file's name.
+        why: what it is for, and why what is acceptable is so.
+        timeframe: of the bars and the horizon.
+        seed: of the generated market and the paper exchange.
+        limits: other than the desk's own, by name.
+        cycles: how many decisions in a row; bounds are judged over all of them together.
+        horizon: bars after the last decision over which the outcome is looked at.
+        must_abstain: symbols on which an honest desk does not know.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,60}$")]
+    title: Annotated[str, Field(max_length=120)]
+    category: Category
+    why: Text
+    timeframe: Literal["15m", "1h", "4h", "1d"] = "1h"
+    seed: int = 1
+    markets: Annotated[tuple[Market, ...], Field(min_length=1, max_length=12)]
+    account: Account = Account()
+    limits: dict[str, str] = {}
+    readings: tuple[Given, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    injected: tuple[Injected, ...] = ()
+    cycles: Annotated[int, Field(ge=1, le=20)] = 1
+    rebalance_every: Annotated[int, Field(ge=0)] = 0
+    horizon: Annotated[int, Field(ge=0, le=500)] = 48
+    acceptable: dict[Symbol, Bounds]
+    forbidden: tuple[Forbidden, ...] = ()
+    must_abstain: tuple[Symbol, ...] = ()
+    tags: tuple[Annotated[str, Field(max_length=30)], ...] = ()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(market.symbol for market in self.markets)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = set(self.symbols)
+        if len(known) != len(self.markets):
+            raise ValueError("a symbol has two markets")
+        named = {*self.acceptable, *self.must_abstain, *(one.symbol for one in self.account.holdings)}
+        if strange := sorted(named - known):
+            raise ValueError(f"{strange[0]} has no market")
+        if missing := sorted(known - set(self.acceptable)):
+            raise ValueError(f"nothing is said of what is acceptable for {missing[0]}")
+        return self
+
+
+def load_scenario(path: Path) -> Scenario:
+    """A scenario from its file.
+
+    Raises:
+        ConfigurationError: with the file and the first thing that is wrong in it.
+    """
+    try:
+        scenario = Scenario.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise _refused(path, f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _refused(path, " ".join(str(error).split())) from None
+    if scenario.id != path.stem:
+        raise _refused(path, f"its id is {scenario.id!r}, which is not the file's name")
+    return scenario
+
+
+def _refused(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{path}: {why}", not_done="No scenario was run", next_step="docs/evals.md says what stands where")

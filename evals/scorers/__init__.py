@@ -1,0 +1,1 @@
+"""Scorers: plain functions over what a desk did."""
