@@ -18,6 +18,7 @@ from agents.models import openai_compatible
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.roster import ROSTER
 from data_channels.base import Channel, NotConfigured
+from data_channels.market.failover import FailoverFeed
 from data_channels.market.history import HistoryFeed
 from data_channels.market.live import LiveFeed
 from data_channels.market.synthetic import SyntheticFeed
@@ -220,22 +221,30 @@ def make_feed(config: SessionConfig, access: VenueAccess | None = None) -> Marke
     if config.market == "history":
         return HistoryFeed.load(Path(config.data or ""), timeframe=config.bars, symbols=config.symbols)
     if config.market == "live":
-        venue, account = config.venue or "", config.account
-        throttle = access.throttle(venue, account.id) if access and account else None
-        return LiveFeed(
-            venue,
-            config.symbols,
-            clock=SystemClock(),
-            base_url=account.url if account else None,
-            sandbox=account.sandbox if account else False,
-            throttle=throttle.acquire if throttle else None,
-        )
+        return _live_feed(config, access)
     start = config.start or DEFAULT_START
     last = config.end or start + (config.cycles or DEFAULT_CYCLES) * config.bars.length
     # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.
     return SyntheticFeed(
         config.seed, config.symbols, config.bars, start - (WINDOW + 1) * config.bars.length, last + 2 * config.bars.length
     )
+
+
+def _live_feed(config: SessionConfig, access: VenueAccess | None) -> MarketFeed:
+    """The venue's prices, and those of the standbys while it cannot be read."""
+    venue, account, clock = config.venue or "", config.account, SystemClock()
+    throttle = access.throttle(venue, account.id) if access and account else None
+    first = LiveFeed(
+        venue,
+        config.symbols,
+        clock=clock,
+        base_url=account.url if account else None,
+        sandbox=account.sandbox if account else False,
+        throttle=throttle.acquire if throttle else None,
+    )
+    if not config.standby:
+        return first
+    return FailoverFeed([first, *(LiveFeed(name, config.symbols, clock=clock) for name in config.standby)], clock=clock)
 
 
 def _make_clock(config: SessionConfig, at: datetime | None, progress: datetime | None) -> Clock:

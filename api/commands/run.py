@@ -29,6 +29,9 @@ def run(
     market: Annotated[str, typer.Option(help="synthetic (generated), history (files) or live (a venue's prices).")] = "synthetic",
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder or file of bars, for history.")] = None,
     venue: Annotated[str | None, typer.Option(help="binance, kraken, okx, … for live prices.")] = None,
+    standby: Annotated[
+        str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
+    ] = None,
     symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a bar: 15m, 1h, 1d.")] = "1h",
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First cycle: ISO date or time, UTC.")] = None,
@@ -77,6 +80,7 @@ def run(
         overrides=limit or [],
         rebalance_every=rebalance_every,
         strategy=strategy,
+        standby=standby,
         broker=asyncio.run(broker_account(ctx.obj, database, broker)) if broker else None,
     )
     config, _ = session_config(choices)

@@ -53,6 +53,7 @@ class RunChoices:
     rebalance_every: int
     strategy: str = ""
     broker: BrokerAccount | None = None
+    standby: str | None = None
 
 
 def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]:
@@ -75,6 +76,7 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
             "data": str(data) if data else None,
             "venue": choices.broker.venue if choices.broker else choices.venue,
             "symbols": _symbols(choices, data, timeframe),
+            "standby": [name.strip() for name in choices.standby.split(",")] if choices.standby else [],
             "timeframe": str(timeframe),
             "start": instant(choices.start, "--from"),
             "end": end,
