@@ -7,7 +7,7 @@ import contextvars
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from agents.answers import Answer, reasons_of
 from agents.grounding import cited, problems
 from agents.models.openai_compatible import explain
 from agents.spec import AgentSpec
-from tools.base import SymbolArguments
+from tools.base import SymbolArguments, Tool
 from tools.context import Evidence, ToolContext
 from tools.registry import TOOLS
 from trading_core.domain.errors import InvalidAnswer, ModelError, ModelUnavailable
@@ -54,8 +54,9 @@ class Usage:
 
 @dataclass(slots=True)
 class AgentContext(ToolContext):
-    """A tool context that also counts what the answer costs."""
+    """A tool context that also counts what the answer costs. `subject` is what is asked about."""
 
+    subject: str = ""
     usage: Usage = field(default_factory=Usage)
     most_calls: int = 4
 
@@ -104,6 +105,10 @@ class AnswerStore(Protocol):
 class _Calls(AgentMiddleware[Any, AgentContext]):
     """Counts and bounds model calls, and gives an invalid answer its one repair."""
 
+    def __init__(self, tools: Mapping[str, Tool[Any]]) -> None:
+        super().__init__()
+        self._offered = tools
+
     async def awrap_model_call(
         self,
         request: ModelRequest[AgentContext],
@@ -127,7 +132,7 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
         """Drop what the tool does not take: an argument called `self` would reach a method of LangChain's."""
-        tool = TOOLS.get(request.tool_call["name"])
+        tool = self._offered.get(request.tool_call["name"])
         if tool is not None:
             known = {key: value for key, value in request.tool_call["args"].items() if key in tool.arguments.model_fields}
             request = request.override(tool_call={**request.tool_call, "args": known})
@@ -161,16 +166,24 @@ class Agent(Generic[T]):
 
     Args:
         model_name: how the model is called in the record; part of the key under which answers are reused.
+        tools: what the names in the spec stand for.
     """
 
-    def __init__(self, spec: AgentSpec[T], model: BaseChatModel, model_name: str, store: AnswerStore | None = None) -> None:
-        self.spec, self.model_name, self._store = spec, model_name, store
+    def __init__(
+        self,
+        spec: AgentSpec[T],
+        model: BaseChatModel,
+        model_name: str,
+        store: AnswerStore | None = None,
+        tools: Mapping[str, Tool[Any]] = TOOLS,
+    ) -> None:
+        self.spec, self.model_name, self._store, self._tools = spec, model_name, store, tools
         self._graph = create_agent(
             model,
-            [TOOLS[name].as_langchain() for name in spec.tools],
+            [tools[name].as_langchain() for name in spec.tools],
             system_prompt=spec.prompt,
             response_format=ProviderStrategy(spec.answer),
-            middleware=[_Calls()],
+            middleware=[_Calls(tools)],
             context_schema=AgentContext,
             # A run's checkpoints hold decisions, not conversations; those are in the record.
             checkpointer=False,
@@ -247,9 +260,9 @@ class Agent(Generic[T]):
         """The usual tool calls, made at once and laid into the conversation as if the model had asked for them."""
         moves = []
         for index, name in enumerate(self.spec.opening):
-            arguments = {"symbol": subject} if issubclass(TOOLS[name].arguments, SymbolArguments) else {}
+            arguments = {"symbol": subject} if issubclass(self._tools[name].arguments, SymbolArguments) else {}
             moves.append((f"call_{index}", name, arguments))
-        evidence = await asyncio.gather(*(TOOLS[name].call(context, dict(arguments)) for _, name, arguments in moves))
+        evidence = await asyncio.gather(*(self._tools[name].call(context, dict(arguments)) for _, name, arguments in moves))
         about = f" about {subject}" if subject else ""
         return [
             HumanMessage(f"Decide{about} as of the facts below."),

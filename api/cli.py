@@ -16,6 +16,7 @@ from api.commands.approvals import approve, reject
 from api.commands.audit import audit
 from api.commands.auth import auth
 from api.commands.brokers import brokers
+from api.commands.channels import channels
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
 from api.commands.credentials import credentials
 from api.commands.database import db
@@ -90,7 +91,7 @@ for command in (
     graph, doctor,
 ):  # fmt: skip
     app.command()(command)
-for group in (audit, auth, brokers, credentials, db, users):
+for group in (audit, auth, brokers, channels, credentials, db, users):
     app.add_typer(group)
 
 

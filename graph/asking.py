@@ -75,6 +75,7 @@ class Asker:
             record=self._record,
             computed=self.computed(snapshot),
             upstream=upstream or {},
+            subject=subject,
             most_calls=agent.spec.model_calls,
         )
         outcome = await agent.ask(subject, context)

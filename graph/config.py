@@ -50,6 +50,7 @@ class SessionConfig(BaseModel):
         cycles: most cycles; None for every bar from start to end.
         deposit: what the paper account opens with, in the quote currency of the symbols.
         account: at the venue whose market is live; None for the paper exchange.
+        channels: sources of readings that are asked beside the market, by name.
         standby: venues whose prices are read while the market's own cannot be; orders never go there.
         seed: of the synthetic market and of the paper exchange's bad luck.
         strategy: whose limits bind the session's orders, beside the account's; empty for none of its own.
@@ -70,6 +71,7 @@ class SessionConfig(BaseModel):
     seed: int = 0
     deposit: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] = Decimal(100_000)
     account: VenueAccount | None = None
+    channels: Annotated[tuple[str, ...], Field(max_length=20)] = ()
     standby: Annotated[tuple[str, ...], Field(max_length=5)] = ()
     model: ModelSettings = ModelSettings()
     limits: LimitsBook = LimitsBook()
@@ -129,6 +131,8 @@ class SessionConfig(BaseModel):
             raise ValueError("a live market needs a venue: give --venue, such as binance")
         if self.account and self.market != "live":
             raise ValueError("an account at a venue trades on its live market only")
+        if self.channels and self.market != "live":
+            raise ValueError("channels are asked about the present: they go with a live market")
         if self.standby and (self.market != "live" or self.venue in self.standby):
             raise ValueError("a standby is another venue than that of a live market")
         return self
@@ -165,6 +169,7 @@ class SessionConfig(BaseModel):
         content = self.model_dump(mode="json", exclude={"model": {"api_key"}})
         if self.account is None:
             del content["account"]  # as it was before there were any: a session keeps its id
-        if not self.standby:
-            del content["standby"]
+        for name in ("standby", "channels"):
+            if not content[name]:
+                del content[name]
         return dict(content)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 EventKind = Literal[
     "run_started",
     "snapshot_taken",
+    "channels_silent",
+    "price_doubted",
     "agent_started",
     "agent_answered",
     "gate_decided",

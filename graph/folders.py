@@ -84,6 +84,11 @@ class Folders:
         return self.session / "paper.db"
 
     @property
+    def readings(self) -> Path:
+        """Bars and readings of every session of this home."""
+        return self.home / "data.duckdb"
+
+    @property
     def answers(self) -> Path | str:
         return self.home / "answers.db" if self.database is None else self.database
 

@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
 from agents.answers import ExecutionPlan, MarketView, RebalancePlan, RiskPlan, Signal
+from graph.caution import share_of_risk, silent
 from graph.context import CycleContext
 from graph.proposals import IntentMaker, shown_to_execution, shown_to_risk
 from graph.state import CycleState, SymbolTask
@@ -43,6 +44,10 @@ async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleSt
         await uow.runs.set_snapshot(run_id, snapshot.content_hash)
     symbols = ctx.snapshots.tradable(snapshot)
     ctx.asker.tell("snapshot_taken", run_id, snapshot=snapshot, symbols=symbols)
+    for symbol, why in silent(snapshot).items():
+        ctx.asker.tell("channels_silent", run_id, symbol=symbol, why=why)
+    for symbol, why in snapshot.doubts.items():
+        ctx.asker.tell("price_doubted", run_id, symbol=symbol, why=why)
     return {
         "snapshot_hash": snapshot.content_hash,
         "symbols": symbols,
@@ -158,18 +163,24 @@ def _wanted(state: CycleState, ctx: CycleContext, snapshot: Snapshot) -> list[tu
         # Without the risk agent's word an exit goes on and an entry does not.
         if signal.action == "exit" and (verdict is None or verdict.verdict == "take"):
             found.append((maker.exit(symbol, signal, risk.name), risk))
-        elif signal.action == "enter" and verdict is not None and verdict.verdict == "take" and not _held(snapshot, symbol):
+        elif signal.action == "enter" and verdict is not None and verdict.verdict == "take" and _enterable(snapshot, symbol):
             limit = ctx.desk.limits.risk_per_trade
-            found.append((maker.entry(symbol, signal, verdict, limit, risk.name), risk))
+            share = share_of_risk(snapshot, symbol)
+            found.append((maker.entry(symbol, signal, verdict, limit, risk.name, share), risk))
     plan, rebalancing = state.get("rebalancing"), ctx.principals["rebalancing"]
     acting = {symbol for symbol, signal in signals.items() if signal.action in ("enter", "exit")}
     for target in plan.targets if plan else []:
         verdict = sizes.get(target.symbol)
-        if target.symbol in snapshot.tickers and target.symbol not in acting and verdict and verdict.verdict == "take":
+        known = target.symbol in snapshot.tickers and target.symbol not in snapshot.doubts
+        if known and target.symbol not in acting and verdict and verdict.verdict == "take":
             found.append(
                 (maker.rebalance(target.symbol, target.weight, rebalancing.name, plan.reason if plan else ""), rebalancing)
             )
     return [(intent, principal) for intent, principal in found if intent is not None]
+
+
+def _enterable(snapshot: Snapshot, symbol: str) -> bool:
+    return symbol not in snapshot.doubts and not _held(snapshot, symbol)
 
 
 def _held(snapshot: Snapshot, symbol: str) -> bool:

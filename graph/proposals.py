@@ -10,7 +10,7 @@ from agents.answers import RebalancePlan, RiskVerdict, Signal
 from agents.grounding import cited
 from tools.context import Facts, number
 from trading_core.domain.intents import TradeIntent, make_intent_id
-from trading_core.domain.money import ZERO
+from trading_core.domain.money import ONE, ZERO
 from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
 from trading_core.domain.snapshot import Snapshot
 from trading_core.risk.sizing import fixed_fractional
@@ -77,8 +77,11 @@ class IntentMaker:
         blank = self._blank(symbol, Purpose.EXIT, Side.SELL, proposer)
         return replace(blank, quantity=quantity, type=OrderType.MARKET, reason=signal.reason, evidence=_cited(signal))
 
-    def entry(self, symbol: str, signal: Signal, verdict: RiskVerdict, risk_limit: Decimal, proposer: str) -> TradeIntent | None:
-        """Buy as much as loses `risk_fraction` of equity at the stop; None when that is not a lot, or too little for a stop."""
+    def entry(
+        self, symbol: str, signal: Signal, verdict: RiskVerdict, risk_limit: Decimal, proposer: str, caution: Decimal = ONE
+    ) -> TradeIntent | None:
+        """Buy as much as loses `risk_fraction` of equity at the stop, or the share of it that `caution` leaves; None when that is
+        not a lot, or too little for a stop."""
         instrument, ticker = self._snapshot.instruments[symbol], self._snapshot.tickers[symbol]
         if signal.stop_price is None:
             return None
@@ -87,7 +90,7 @@ class IntentMaker:
         else:
             limit, time_in_force = instrument.ceil_price(ticker.ask * (1 + MOST_PAID_ABOVE_ASK)), TimeInForce.IOC
         stop = instrument.floor_price(Decimal(str(signal.stop_price)))
-        share = min(Decimal(str(verdict.risk_fraction)), risk_limit)
+        share = min(Decimal(str(verdict.risk_fraction)), risk_limit) * caution
         if share <= 0 or not 0 < stop < limit:
             return None
         equity = self._snapshot.portfolio.equity(self._snapshot.prices)

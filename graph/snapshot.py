@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pydantic import TypeAdapter
 
 from data_channels.base import Channel
+from data_channels.crosscheck import Finding
 from trading_core.domain.clock import iso
 from trading_core.domain.errors import RunError, UnknownSymbol
 from trading_core.domain.intents import digest
@@ -43,18 +44,30 @@ class _Content:
     state: str
     drawdown: Decimal
     limits: Mapping[str, str]
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 _CONTENT = TypeAdapter(_Content)
+
+
+Contradicted = Callable[[str, datetime], Awaitable[Sequence[Finding]]]
+"""The prices of a symbol that other sources contradict, at an instant."""
 
 
 class Snapshots:
     """Takes and rebuilds snapshots of one desk, and keeps those of the process at hand."""
 
     def __init__(
-        self, *, desk: Desk, feed: MarketFeed, channels: Sequence[Channel], timeframe: Timeframe, symbols: tuple[str, ...]
+        self,
+        *,
+        desk: Desk,
+        feed: MarketFeed,
+        channels: Sequence[Channel],
+        timeframe: Timeframe,
+        symbols: tuple[str, ...],
+        contradicted: Contradicted | None = None,
     ) -> None:
-        self._desk, self._feed, self._channels = desk, feed, channels
+        self._desk, self._feed, self._channels, self._contradicted = desk, feed, channels, contradicted
         self._timeframe, self._symbols = timeframe, symbols
         self._at_hand: dict[str, Snapshot] = {}
         self._digests = _Digests()
@@ -76,6 +89,7 @@ class Snapshots:
             state=view.risk.trading_state.value,
             drawdown=fraction_lost(view.risk.peak_equity, equity),
             limits=self._limits(),
+            doubts=await self._doubts(as_of),
         )
         kept = _CONTENT.dump_python(content, mode="json")
         return self._build(content, kept, bars), kept
@@ -119,6 +133,7 @@ class Snapshots:
             state=content.state,
             drawdown=content.drawdown,
             limits=content.limits,
+            doubts=content.doubts,
             content_hash=digest(hashed),
         )
         self._at_hand = {snapshot.content_hash: snapshot}  # one run at a time reads it; older ones are on record
@@ -140,6 +155,13 @@ class Snapshots:
         asked = [(channel, symbol) for channel in self._channels for symbol in self._symbols]
         reports = await asyncio.gather(*(channel.report(symbol, as_of=as_of) for channel, symbol in asked))
         return {f"{channel.kind}:{symbol}": report for (channel, symbol), report in zip(asked, reports, strict=True)}
+
+    async def _doubts(self, as_of: datetime) -> dict[str, str]:
+        if self._contradicted is None:
+            return {}
+        found = await asyncio.gather(*(self._contradicted(symbol, as_of) for symbol in self._symbols))
+        told = {symbol: "; ".join(map(str, findings)) for symbol, findings in zip(self._symbols, found, strict=True)}
+        return {symbol: text for symbol, text in told.items() if text}
 
     def _limits(self) -> dict[str, str]:
         """Those that an agent's choice can run into."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 from langchain_core.language_models import BaseChatModel
@@ -18,13 +21,17 @@ from agents.models import openai_compatible
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.roster import ROSTER
 from data_channels.base import Channel, NotConfigured
+from data_channels.hub import ChannelHub
 from data_channels.market.failover import FailoverFeed
 from data_channels.market.history import HistoryFeed
 from data_channels.market.live import LiveFeed
 from data_channels.market.synthetic import SyntheticFeed
+from data_channels.store.base import TimeSeriesStore
+from data_channels.store.open import open_store
 from graph.accounts import VenueAccess, venue_broker
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
+from graph.channels import ChannelAccess, channels_of, open_hub
 from graph.config import SessionConfig
 from graph.context import CycleContext, RebalancePolicy
 from graph.events import Listener, ignore
@@ -37,6 +44,8 @@ from graph.state import serializer
 from graph.tending import tending
 from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
 from graph.trading_cycle import build
+from tools.base import Tool
+from tools.registry import TOOLS
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
@@ -44,7 +53,7 @@ from trading_core.brokers.paper import PaperBroker
 from trading_core.brokers.paper_rules import PaperRules
 from trading_core.brokers.paper_store import PaperStore
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
-from trading_core.domain.errors import ConfigurationError
+from trading_core.domain.errors import ConfigurationError, StoreUnavailable
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import Money
 from trading_core.domain.portfolio import Portfolio
@@ -54,6 +63,9 @@ from trading_core.persistence.records import SessionRecord
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
+_log = logging.getLogger("algotrendy.system")
+_FIRST_READINGS = 20.0  # seconds that a session waits for its sources before it begins without them
+_NO_CHANNELS: tuple[Channel, ...] = (NotConfigured("sentiment"), NotConfigured("onchain"))  # and nothing is invented
 _DAY_IMPACT = 0.03  # see PaperRules: about a day's volatility; shorter bars move the price by less
 
 
@@ -90,6 +102,11 @@ class TradingSystem:
         model: BaseChatModel | None = None,
         database: str | None = None,
         access: VenueAccess | None = None,
+        channels: Sequence[Channel] | None = None,
+        keys: ChannelAccess | None = None,
+        tools: Mapping[str, Tool[Any]] = TOOLS,
+        exchange: MarketFeed | None = None,
+        around: Callable[[Broker], Broker] = lambda broker: broker,
     ) -> AsyncIterator[TradingSystem]:
         """Open everything, reconcile with the exchange, and close it all at the end.
 
@@ -100,6 +117,11 @@ class TradingSystem:
             model: instead of the one the config describes.
             database: path or URL of a ledger that sessions share; a file of the session's own when absent.
             access: to venues; needed by a session whose account is at one.
+            channels: instead of the ones the config names.
+            keys: of the sources of readings, and other hosts for them.
+            tools: what the agents' tools are, by name.
+            exchange: what trades at the paper exchange, where that is not what the desk's feed tells.
+            around: makes of the broker the one that the desk uses.
 
         Raises:
             AlgoTrendyError: something in the config cannot be used; nothing was traded.
@@ -118,10 +140,11 @@ class TradingSystem:
             shared = folders.answers == folders.ledger
             answers = ledger if shared else await stack.enter_async_context(await Database.open(folders.answers))
             if store is not None:
-                broker = await stack.enter_async_context(_paper_broker(config, account, store, ledger, market, clock))
+                broker = await stack.enter_async_context(_paper_broker(config, account, store, ledger, exchange or market, clock))
             else:
                 broker = await stack.enter_async_context(_venue_broker(config, access, ledger, market, clock))
                 instruments = await broker.instruments()
+            broker = around(broker)
             async with ledger.transaction() as uow:
                 if await uow.sessions.get(config.session_id) is None:
                     await uow.sessions.add(SessionRecord(config.session_id, config.stored(), clock.now()))
@@ -141,9 +164,21 @@ class TradingSystem:
             # Asking the rules again costs less than looking up what they said.
             kept_answers = None if config.model.provider == "rules" else LedgerAnswers(answers, clock)
             record = LedgerRecord(ledger, account, clock)
-            snapshots = Snapshots(desk=desk, feed=market, channels=_channels(), timeframe=config.bars, symbols=config.symbols)
+            hub = (
+                await _open_hub(config, keys or ChannelAccess(), market, clock, folders.readings, stack)
+                if channels is None
+                else None
+            )
+            snapshots = Snapshots(
+                desk=desk,
+                feed=market,
+                channels=channels_of(hub) if hub else channels or _NO_CHANNELS,
+                timeframe=config.bars,
+                symbols=config.symbols,
+                contradicted=hub.contradicted if hub else None,
+            )
             asker = Asker(
-                agents={name: Agent(spec, chat, _model_name(chat), kept_answers) for name, spec in ROSTER.items()},
+                agents={name: Agent(spec, chat, _model_name(chat), kept_answers, tools) for name, spec in ROSTER.items()},
                 desk=desk,
                 database=ledger,
                 feed=market,
@@ -265,9 +300,22 @@ def _model_name(model: BaseChatModel) -> str:
     return RULES_MODEL_NAME if isinstance(model, RulesModel) else openai_compatible.describe(model)
 
 
-def _channels() -> Sequence[Channel]:
-    """One honest source for each kind: none is configured, and nothing is invented."""
-    return (NotConfigured("sentiment"), NotConfigured("onchain"))
+async def _open_hub(
+    config: SessionConfig, keys: ChannelAccess, market: MarketFeed, clock: Clock, readings: Path, stack: AsyncExitStack
+) -> ChannelHub | None:
+    """The sources that the config names, each asked once before the first decision; what they say is kept."""
+    if not config.channels:
+        return None
+    try:
+        sink: TimeSeriesStore | None = await stack.enter_async_context(await open_store(readings))
+    except StoreUnavailable as error:  # another process of this home keeps them
+        _log.warning("readings are not kept by this process: %s", error)
+        sink = None
+    hub = await stack.enter_async_context(open_hub(config.channels, config.symbols, keys, clock=clock, feeds=[market], sink=sink))
+    with suppress(TimeoutError):  # what has not answered by then is told as that
+        async with asyncio.timeout(_FIRST_READINGS):
+            await hub.asked()
+    return hub
 
 
 def _impact(config: SessionConfig) -> Decimal:

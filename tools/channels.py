@@ -18,6 +18,9 @@ def _report(context: ToolContext, kind: str, symbol: str) -> Facts:
             "name": reading.name,
             "value": number(reading.value),
             "unit": reading.unit,
+            "count": reading.count,
+            "spread": number(reading.spread) if reading.spread is not None else None,
+            "quality": number(reading.quality),
             "published_at": iso(reading.published_at),
         }
         for reading in report.readings

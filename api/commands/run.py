@@ -32,6 +32,9 @@ def run(
     standby: Annotated[
         str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
     ] = None,
+    channels: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Sources of readings beside a live market; all by default, or none.")
+    ] = None,
     symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a bar: 15m, 1h, 1d.")] = "1h",
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First cycle: ISO date or time, UTC.")] = None,
@@ -81,6 +84,7 @@ def run(
         rebalance_every=rebalance_every,
         strategy=strategy,
         standby=standby,
+        channels=channels,
         broker=asyncio.run(broker_account(ctx.obj, database, broker)) if broker else None,
     )
     config, _ = session_config(choices)

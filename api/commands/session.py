@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.text import Text
 
+from api.channel_access import channel_access
 from api.commands.settings import SIMULATED
 from api.console.screen import errors, output, silent
 from api.console.summary import show_summary
@@ -24,6 +25,7 @@ from api.endpoint import check_endpoint
 from api.home import program
 from api.operations import place_of
 from api.venue_access import venue_access
+from graph.channels import ChannelAccess
 from graph.config import SessionConfig
 from graph.folders import Folders
 from graph.report import SessionReport, export, report
@@ -63,7 +65,7 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
     Raises:
         AlgoTrendyError: something cannot be used; then nothing was written.
     """
-    access = await venue_access(config)
+    access, keys = await venue_access(config), await _channel_keys(config)
     feed = make_feed(config, access)
     try:
         check_listed(config.symbols, await feed.instruments())
@@ -75,7 +77,9 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
         _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
-            async with TradingSystem.open(config, home, listener=watch, feed=feed, database=database, access=access) as system:
+            async with TradingSystem.open(
+                config, home, listener=watch, feed=feed, database=database, access=access, keys=keys
+            ) as system:
                 results = [result async for result in trade(system)]
                 return await _conclude(system, results, shown, watch, program(home, database))
     finally:
@@ -92,13 +96,15 @@ async def go_on(
     """
     if config.model.provider == "openai":
         check_endpoint(config.model)
-    access = await venue_access(config)
+    access, keys = await venue_access(config), await _channel_keys(config)
     console = shown.lines()
     if config.account is not None:
         console.print(_account_line(config))
     with Watch(console, config.symbols, cycles=None, verbose=shown.verbose) as watch:
         watches.append(watch)
-        async with TradingSystem.open(config, home, listener=watch, at=run.as_of, database=database, access=access) as system:
+        async with TradingSystem.open(
+            config, home, listener=watch, at=run.as_of, database=database, access=access, keys=keys
+        ) as system:
             watch.know((await system.desk.account(runner(system.desk.account_id))).live_orders)
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]
@@ -158,6 +164,10 @@ def _introduce(console: Console, config: SessionConfig, feed: MarketFeed, cycles
     if again:
         told = "The earlier simulation with these settings was removed; it is done again from its start."
         console.print(Text(told, style="dim"))
+
+
+async def _channel_keys(config: SessionConfig) -> ChannelAccess:
+    return await channel_access() if config.channels else ChannelAccess()
 
 
 def _account_line(config: SessionConfig) -> Text:

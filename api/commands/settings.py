@@ -54,6 +54,7 @@ class RunChoices:
     strategy: str = ""
     broker: BrokerAccount | None = None
     standby: str | None = None
+    channels: str | None = None
 
 
 def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]:
@@ -76,6 +77,7 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
             "data": str(data) if data else None,
             "venue": choices.broker.venue if choices.broker else choices.venue,
             "symbols": _symbols(choices, data, timeframe),
+            "channels": _channels(choices),
             "standby": [name.strip() for name in choices.standby.split(",")] if choices.standby else [],
             "timeframe": str(timeframe),
             "start": instant(choices.start, "--from"),
@@ -219,6 +221,22 @@ def _symbols_in(data: Path, timeframe: Timeframe) -> tuple[str, ...]:
     if not found:
         HistoryFeed.load(data, timeframe=timeframe)  # says what is there instead
     return tuple(found)
+
+
+def _channels(choices: RunChoices) -> list[str]:
+    """Sources of readings: every one there is beside a live market, unless some or `none` were named."""
+    from graph.channels import SOURCES
+
+    if choices.channels is None:
+        return list(SOURCES) if choices.market == "live" else []
+    names = [name.strip() for name in choices.channels.split(",")]
+    if names == ["none"]:
+        return []
+    if unknown := [name for name in names if name not in SOURCES]:
+        raise InvalidInput(
+            f"--channels names {unknown[0]!r}", not_done=_NOT_RUN, next_step=f"Use none, or some of {', '.join(SOURCES)}"
+        )
+    return names
 
 
 def _deposit(text: str) -> Decimal:

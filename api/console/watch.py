@@ -80,6 +80,12 @@ class Watch:
                 self._begin(event.run_id, data["as_of"])
             case "snapshot_taken":
                 self._snapshot = data["snapshot"]
+            case "channels_silent":
+                told = f"half the risk: every channel that is on is silent. {clean(data['why'])}"
+                self._happened(Line("channels", base(data["symbol"]), told, style="yellow"))
+            case "price_doubted":
+                told = f"not entered: the price is contradicted. {clean(data['why'])}"
+                self._happened(Line("doubted", base(data["symbol"]), told, style="bold yellow"))
             case "agent_started":
                 self._doing(data["agent"], data["subject"])
             case "agent_answered":

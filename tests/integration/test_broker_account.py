@@ -23,7 +23,7 @@ from tests.venues.server import Key, VenueServer, wall_clock_ms
 
 PRICE = Decimal(50_000)
 KEY = Key("key-7f3a", "hush-9c1e", ACCOUNT)
-RUN = ["run", "--market", "live", "--broker", "binance-main", "--symbols", "BTC/USDT", "--timeframe", "1d"]
+RUN = ["run", "--market", "live", "--broker", "binance-main", "--symbols", "BTC/USDT", "--timeframe", "1d", "--channels", "none"]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -27,6 +27,7 @@ class Snapshot:
         drawdown: fraction below the account's peak equity.
         limits: the effective limits the agents must know, as text.
         content_hash: over everything here but `as_of`; equal hashes mean that a run knows the same.
+        doubts: symbols whose price other sources contradict, with who says what.
     """
 
     as_of: datetime
@@ -42,6 +43,7 @@ class Snapshot:
     drawdown: Decimal
     limits: Mapping[str, str]
     content_hash: str
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
     def known(self, symbol: str) -> str:
         """The symbol itself.

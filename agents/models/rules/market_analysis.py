@@ -9,6 +9,7 @@ from agents.models.rules.facts import Fact, Facts, finite
 
 STRONG_TREND = 25.0  # ADX; Wilder
 EXTREME_VOLATILITY, QUIET_VOLATILITY = 90.0, 20.0  # percentile
+FURTHEST_IN_ATR = 10.0  # of the price from the last close: beyond it one of the two is wrong
 
 
 def decide(facts: Facts) -> MarketView:
@@ -17,6 +18,12 @@ def decide(facts: Facts) -> MarketView:
     adx = indicators.number("adx_14")
     if not (indicators.available and ticker.available) or close is None or fast is None or adx is None:
         return _abstain("Too few closed bars, or no price: EMA 50 and ADX 14 are needed for a view.")
+    last, atr = ticker.number("last"), indicators.number("atr_14")
+    if last is not None and atr is not None and abs(last - close) > FURTHEST_IN_ATR * atr:
+        return _abstain(
+            f"Price and bars contradict each other: {ticker.say('last price', 'last')} against "
+            f"{indicators.say('close', 'last_close')} and {indicators.say('ATR(14)', 'atr_14')}."
+        )
     slow_name = "ema_200" if slow is not None else "ema_50"
     if slow is None:
         fast, slow = indicators.number("ema_20"), fast

@@ -18,10 +18,12 @@ def decide(facts: Facts) -> RebalancePlan:
     invested = sum(row["weight"] for row in rows)
     total = sum(1 / row["volatility"] for row in rows)
     cap = float(limits.values.get("limits", {}).get("max_position", 1))
+    # Until the sales have filled, the gate counts what is held: what has outgrown its limit comes down first.
+    only_down = any(row["weight"] > cap for row in rows)
     changes = []
     for row in rows:
         target = min(invested / row["volatility"] / total, cap)
-        if abs(target - row["weight"]) >= LEAST_CHANGE:
+        if abs(target - row["weight"]) >= LEAST_CHANGE and not (only_down and target > row["weight"]):
             changes.append((row["symbol"], row["weight"], round(target, 4)))
     if not changes:
         return RebalancePlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from agents.answers import RiskPlan, RiskVerdict
@@ -22,6 +23,7 @@ def decide(facts: Facts) -> RiskPlan:
         return RiskPlan(abstain=True, verdicts=[], reason="Equity or drawdown is unknown.")
     most = min(ORDINARY_RISK, _limit(limits, "risk_per_trade", ORDINARY_RISK))
     worst = _limit(limits, "drawdown", 0.1)
+    state = portfolio.values.get("trading_state")
     holdings = {row["symbol"] for row in portfolio.values.get("holdings", [])}
     verdicts: list[RiskVerdict] = []
     taken: dict[str, float] = {}
@@ -30,10 +32,10 @@ def decide(facts: Facts) -> RiskPlan:
         symbol = row["symbol"]
         if row["action"] == "exit":
             verdicts.append(_verdict(symbol, "take", 0.0, "An exit takes risk off."))
-        elif portfolio.values.get("trading_state") != "active":
-            verdicts.append(
-                _verdict(symbol, "veto", 0.0, f"No entries while the trading state is {portfolio.values.get('trading_state')}.")
-            )
+        elif state != "active":
+            verdicts.append(_verdict(symbol, "veto", 0.0, f"No entries while the trading state is {state}."))
+        elif full := _full(portfolio, limits, len(holdings | taken.keys())):
+            verdicts.append(_verdict(symbol, "veto", 0.0, full))
         else:
             size, why = _ordinary(_conviction(row), drawdown, worst, most)
             bet = sum(
@@ -52,10 +54,31 @@ def decide(facts: Facts) -> RiskPlan:
     for row in proposals.values.get("rebalancing", []):
         if row["symbol"] in leaving or row["symbol"] in taken:
             continue
+        if state == "halted" or (state != "active" and not _reduces(row)):
+            verdicts.append(_verdict(row["symbol"], "veto", 0.0, f"It may not be traded while the trading state is {state}."))
+            continue
         verdicts.append(_verdict(row["symbol"], "take", 0.0, "Brings the holdings back to equal risk."))
     return RiskPlan(
         abstain=False, verdicts=verdicts, reason=f"{portfolio.say('Equity', 'equity')}, {portfolio.say('drawdown', 'drawdown')}."
     )
+
+
+def _full(portfolio: Fact, limits: Fact, positions: int) -> str:
+    """Why there is no room for another position; empty when there is, or when it is not known: the gate knows better."""
+    if positions >= _limit(limits, "max_positions", inf):
+        return "As many positions as are allowed are held or taken."
+    cash = portfolio.number("cash_weight")
+    if cash is not None and cash <= _limit(limits, "cash_reserve", -inf):
+        return "Cash is down to its reserve."
+    invested = sum(finite(row.get("weight")) or 0.0 for row in portfolio.values.get("holdings", []))
+    if invested >= _limit(limits, "max_exposure", inf):
+        return "All that may be invested is invested."
+    return ""
+
+
+def _reduces(row: Mapping[str, Any]) -> bool:
+    before, after = finite(row.get("from_weight")), finite(row.get("to_weight"))
+    return before is not None and after is not None and after < before
 
 
 def _ordinary(conviction: float, drawdown: float, worst: float, most: float) -> tuple[float, str]:

@@ -11,6 +11,7 @@ from agents.answers import Signal
 from agents.models.rules.facts import Facts, finite, shown
 
 STOP_IN_ATR = 2.0
+ROUND_TRIP = 0.002  # of the price: fees and spread of buying and selling again
 OVERSOLD, OVERBOUGHT = 35.0, 80.0
 LEAST_TREND = 20.0  # ADX below this is no trend at all; Wilder
 
@@ -30,7 +31,10 @@ def decide(facts: Facts) -> Signal:
     trend, conviction = view.values.get("trend"), finite(view.values.get("confidence"))
     if trend not in ("up", "down", "sideways") or conviction is None:
         return _plain("abstain", "The market view is incomplete.")
+    working = {order.get("purpose") for order in position.values.get("open_orders", [])}
     if position.values["held"]:
+        if "exit" in working:
+            return _plain("hold", "An exit order is already working.", conviction)
         low = indicators.number("donchian_10_low")
         if low is not None and close < low:
             reason = f"{indicators.say('Close', 'last_close')} fell through the 10-bar low {shown(low)} [{indicators.id}]."
@@ -48,7 +52,7 @@ def decide(facts: Facts) -> Signal:
             f"Held, and {indicators.say('close', 'last_close')} is not below the 10-bar low {shown(low)} [{indicators.id}].",
             conviction,
         )
-    if any(order.get("purpose") == "entry" for order in position.values.get("open_orders", [])):
+    if "entry" in working:
         return _plain("hold", "An entry order is already working.", conviction)
     return _entry(facts, trend, conviction, close, atr)
 
@@ -63,6 +67,8 @@ def _entry(facts: Facts, trend: str, conviction: float, close: float, atr: float
     stop = close - STOP_IN_ATR * atr
     if stop <= 0:
         return _plain("hold", f"Two ATR below the close is no price: {indicators.say('ATR(14)', 'atr_14')}.", conviction)
+    if close - stop < ROUND_TRIP * close:
+        return _plain("hold", f"A round trip costs more than two ATR: {indicators.say('ATR(14)', 'atr_14')}.", conviction)
     if rsi >= OVERBOUGHT:
         return _plain("hold", f"{indicators.say('RSI(14)', 'rsi_14')} is stretched.", conviction)
     if close > high and adx >= LEAST_TREND:

@@ -1,0 +1,44 @@
+"""Keys of the sources of readings, from the providers of secrets, and other hosts for them from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trading_core.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from graph.channels import ChannelAccess
+
+URLS_VARIABLE = "ALGOTRENDY_CHANNEL_URLS"
+"""`NAME=URL,NAME=URL`: mirrors and proxies of sources."""
+
+
+async def channel_access() -> ChannelAccess:
+    """Every key there is. A source without its own is off and says which it wants.
+
+    Raises:
+        SecretError, ConfigurationError: a provider of secrets failed, or the variable cannot be meant.
+    """
+    from api.desk_database import secret_providers
+    from graph.channels import SECRETS, ChannelAccess
+
+    async with secret_providers() as secrets:
+        found = {name: secret for name in SECRETS if (secret := await secrets.get(name)) is not None}
+    return ChannelAccess(found, _urls(os.environ.get(URLS_VARIABLE, "")))
+
+
+def _urls(text: str) -> dict[str, str]:
+    from graph.channels import SOURCES
+
+    urls = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, equals, url = part.partition("=")
+        if not equals or name not in SOURCES or not url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"{URLS_VARIABLE} has {part!r}, which is no NAME=URL of a source",
+                not_done="Nothing was opened",
+                next_step=f"Names are {', '.join(SOURCES)}",
+            )
+        urls[name] = url
+    return urls

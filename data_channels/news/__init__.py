@@ -1,0 +1,1 @@
+"""What publishers say of an asset, as numbers."""
