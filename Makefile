@@ -61,6 +61,8 @@ bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/decision.py
 	@$(BIN)/python benchmarks/desk.py
 	@$(BIN)/python benchmarks/persistence.py --orders 20000
+	@$(BIN)/python benchmarks/timeseries.py --rows 200000
+	@$(BIN)/python benchmarks/sentiment.py
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy

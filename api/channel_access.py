@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from api.commands.data import STORE_VARIABLE
 from trading_core.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ async def channel_access() -> ChannelAccess:
 
     async with secret_providers() as secrets:
         found = {name: secret for name in SECRETS if (secret := await secrets.get(name)) is not None}
-    return ChannelAccess(found, _urls(os.environ.get(URLS_VARIABLE, "")))
+    return ChannelAccess(found, _urls(os.environ.get(URLS_VARIABLE, "")), os.environ.get(STORE_VARIABLE) or None)
 
 
 def _urls(text: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from api.commands.brokers import brokers
 from api.commands.channels import channels
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
 from api.commands.credentials import credentials
+from api.commands.data import data
 from api.commands.database import db
 from api.commands.doctor import doctor
 from api.commands.graph import graph
@@ -91,7 +92,7 @@ for command in (
     graph, doctor,
 ):  # fmt: skip
     app.command()(command)
-for group in (audit, auth, brokers, channels, credentials, db, users):
+for group in (audit, auth, brokers, channels, credentials, data, db, users):
     app.add_typer(group)
 
 

@@ -14,7 +14,8 @@ from api.commands.settings import stored_config
 from api.ledgers import FoundSession, find_session
 from api.venue_access import venue_access
 from graph.config import SessionConfig
-from graph.system import TradingSystem, make_feed
+from graph.markets import make_feed
+from graph.system import TradingSystem
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.domain.orders import Order, Purpose

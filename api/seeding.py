@@ -12,7 +12,8 @@ from decimal import Decimal
 from agents.models.rules import RULES_MODEL_NAME
 from agents.roster import ROSTER
 from graph.config import SessionConfig
-from graph.system import ACCOUNT, make_feed
+from graph.folders import ACCOUNT
+from graph.markets import make_feed
 from graph.ticks import DEFAULT_START
 from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Principal, operator

@@ -25,7 +25,7 @@ from data_channels.status import SourceStatus
 from data_channels.worker import Worker
 from trading_core.domain.clock import Clock, iso, utc
 from trading_core.domain.errors import AlgoTrendyError, ConfigurationError
-from trading_core.domain.market import MarketFeed, Reading
+from trading_core.domain.market import MarketFeed, Reading, Ticker
 
 PRICE_AGE = timedelta(minutes=5)
 """How old a venue's last price may be to be compared with others."""
@@ -137,8 +137,12 @@ class ChannelHub:
         now = self._clock.now()
         return tuple(worker.status(now) for worker in self._workers)
 
-    async def contradicted(self, symbol: str, as_of: datetime) -> tuple[Finding, ...]:
-        """The prices of a symbol that the others contradict, at an instant: of sources and of venues, by their names."""
+    async def contradicted(self, symbol: str, as_of: datetime, ticker: Ticker | None = None) -> tuple[Finding, ...]:
+        """The prices of a symbol that the others contradict, at an instant: of sources and of venues, by their names.
+
+        Args:
+            ticker: what the first venue told already, and is about to be traded on; it is not asked again.
+        """
         instant = utc(as_of)
         told = [
             reading
@@ -149,7 +153,11 @@ class ChannelHub:
         ]
         if not told and len(self._feeds) < 2:
             return ()
-        venues = await asyncio.gather(*(self._last_price(feed, symbol, instant) for feed in self._feeds))
+        known = self._feeds[:1] if ticker is not None else []
+        asked = self._feeds[len(known) :]
+        venues = [*await asyncio.gather(*(self._last_price(feed, symbol, instant) for feed in asked))]
+        if ticker is not None and known and ticker.last > 0:
+            venues.append(last_price(known[0].name, ticker))
         return contradictions([*told, *(price for price in venues if price is not None)])
 
     async def _last_price(self, feed: MarketFeed, symbol: str, as_of: datetime) -> Reading | None:

@@ -40,11 +40,13 @@ class ChannelAccess:
 
     Attributes:
         keys: secrets by name, such as `glassnode-api-key`; what is missing switches its source off, and it says so.
+        store: path or URL of where readings are kept; None for the home folder's file.
         urls: other hosts that speak a source's API, by the source's name: mirrors, proxies, test servers.
     """
 
     keys: Mapping[str, SecretStr] = field(default_factory=lambda: MappingProxyType({}))
     urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    store: str | None = None
 
     def url(self, name: str, usual: str) -> str:
         """Where a source is."""

@@ -11,6 +11,7 @@ from graph.config import SessionConfig
 from trading_core.persistence.engines import parse_location
 
 ACCOUNT = "paper"
+TIMESERIES = "timeseries.duckdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Folders:
     @property
     def readings(self) -> Path:
         """Bars and readings of every session of this home."""
-        return self.home / "data.duckdb"
+        return self.home / TIMESERIES
 
     @property
     def answers(self) -> Path | str:

@@ -49,6 +49,8 @@ async def _trade_live(system: TradingSystem) -> AsyncGenerator[RunResult, None]:
     for number in range(system.config.cycles or LIVE_CYCLES):
         if number:
             await system.clock.sleep(length - system.clock.now().timestamp() % length + 1)
+        # Runs are told apart by whole seconds. The next one, so that what came in this one is known by then.
+        await system.clock.sleep(1.001 - system.clock.now().microsecond / 1_000_000)
         result = await system.runner.run(system.clock.now().replace(microsecond=0))
         yield result
         if result.state is RunState.WAITING:

@@ -50,8 +50,8 @@ class _Content:
 _CONTENT = TypeAdapter(_Content)
 
 
-Contradicted = Callable[[str, datetime], Awaitable[Sequence[Finding]]]
-"""The prices of a symbol that other sources contradict, at an instant."""
+Contradicted = Callable[[str, datetime, Ticker | None], Awaitable[Sequence[Finding]]]
+"""The prices of a symbol that other sources contradict, at an instant; the ticker is the one that would be traded on."""
 
 
 class Snapshots:
@@ -89,7 +89,7 @@ class Snapshots:
             state=view.risk.trading_state.value,
             drawdown=fraction_lost(view.risk.peak_equity, equity),
             limits=self._limits(),
-            doubts=await self._doubts(as_of),
+            doubts=await self._doubts(as_of, tickers),
         )
         kept = _CONTENT.dump_python(content, mode="json")
         return self._build(content, kept, bars), kept
@@ -156,10 +156,10 @@ class Snapshots:
         reports = await asyncio.gather(*(channel.report(symbol, as_of=as_of) for channel, symbol in asked))
         return {f"{channel.kind}:{symbol}": report for (channel, symbol), report in zip(asked, reports, strict=True)}
 
-    async def _doubts(self, as_of: datetime) -> dict[str, str]:
+    async def _doubts(self, as_of: datetime, tickers: Mapping[str, Ticker]) -> dict[str, str]:
         if self._contradicted is None:
             return {}
-        found = await asyncio.gather(*(self._contradicted(symbol, as_of) for symbol in self._symbols))
+        found = await asyncio.gather(*(self._contradicted(symbol, as_of, tickers.get(symbol)) for symbol in self._symbols))
         told = {symbol: "; ".join(map(str, findings)) for symbol, findings in zip(self._symbols, found, strict=True)}
         return {symbol: text for symbol, text in told.items() if text}
 

@@ -22,10 +22,6 @@ from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.roster import ROSTER
 from data_channels.base import Channel, NotConfigured
 from data_channels.hub import ChannelHub
-from data_channels.market.failover import FailoverFeed
-from data_channels.market.history import HistoryFeed
-from data_channels.market.live import LiveFeed
-from data_channels.market.synthetic import SyntheticFeed
 from data_channels.store.base import TimeSeriesStore
 from data_channels.store.open import open_store
 from graph.accounts import VenueAccess, venue_broker
@@ -37,12 +33,13 @@ from graph.context import CycleContext, RebalancePolicy
 from graph.events import Listener, ignore
 from graph.folders import ACCOUNT as ACCOUNT
 from graph.folders import Folders as Folders
+from graph.markets import closing, make_feed
 from graph.record import LedgerAnswers, LedgerRecord
 from graph.runner import Runner
-from graph.snapshot import WINDOW, Snapshots, check_listed
+from graph.snapshot import Snapshots, check_listed
 from graph.state import serializer
 from graph.tending import tending
-from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
+from graph.ticks import DEFAULT_START
 from graph.trading_cycle import build
 from tools.base import Tool
 from tools.registry import TOOLS
@@ -129,7 +126,7 @@ class TradingSystem:
         folders = Folders.of(home, config, database)
         account = folders.account
         async with AsyncExitStack() as stack:
-            market = feed if feed is not None else await stack.enter_async_context(_closing(make_feed(config, access)))
+            market = feed if feed is not None else await stack.enter_async_context(closing(make_feed(config, access)))
             instruments = await market.instruments()
             check_listed(config.symbols, instruments)
             chat = model or await _make_model(config, stack)
@@ -247,41 +244,6 @@ async def _keep_strategy(uow: UnitOfWork, config: SessionConfig, by: str, at: da
         await uow.audit.append(AuditEntry(at, by, AuditAction.SETTING_CHANGED, *subject, was, is_now))
 
 
-def make_feed(config: SessionConfig, access: VenueAccess | None = None) -> MarketFeed:
-    """The market of a config; with `access`, one that shares the account's throttle.
-
-    Raises:
-        AlgoTrendyError: a file cannot be trusted, a venue is not known, a symbol is not listed.
-    """
-    if config.market == "history":
-        return HistoryFeed.load(Path(config.data or ""), timeframe=config.bars, symbols=config.symbols)
-    if config.market == "live":
-        return _live_feed(config, access)
-    start = config.start or DEFAULT_START
-    last = config.end or start + (config.cycles or DEFAULT_CYCLES) * config.bars.length
-    # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.
-    return SyntheticFeed(
-        config.seed, config.symbols, config.bars, start - (WINDOW + 1) * config.bars.length, last + 2 * config.bars.length
-    )
-
-
-def _live_feed(config: SessionConfig, access: VenueAccess | None) -> MarketFeed:
-    """The venue's prices, and those of the standbys while it cannot be read."""
-    venue, account, clock = config.venue or "", config.account, SystemClock()
-    throttle = access.throttle(venue, account.id) if access and account else None
-    first = LiveFeed(
-        venue,
-        config.symbols,
-        clock=clock,
-        base_url=account.url if account else None,
-        sandbox=account.sandbox if account else False,
-        throttle=throttle.acquire if throttle else None,
-    )
-    if not config.standby:
-        return first
-    return FailoverFeed([first, *(LiveFeed(name, config.symbols, clock=clock) for name in config.standby)], clock=clock)
-
-
 def _make_clock(config: SessionConfig, at: datetime | None, progress: datetime | None) -> Clock:
     if not config.simulated:
         return SystemClock()
@@ -307,7 +269,7 @@ async def _open_hub(
     if not config.channels:
         return None
     try:
-        sink: TimeSeriesStore | None = await stack.enter_async_context(await open_store(readings))
+        sink: TimeSeriesStore | None = await stack.enter_async_context(await open_store(keys.store or readings))
     except StoreUnavailable as error:  # another process of this home keeps them
         _log.warning("readings are not kept by this process: %s", error)
         sink = None
@@ -322,11 +284,3 @@ def _impact(config: SessionConfig) -> Decimal:
     """Volatility grows with the square root of time, and with it the price a bar's volume moves."""
     days = config.bars.length.total_seconds() / 86_400
     return Decimal(f"{_DAY_IMPACT * days**0.5:.6f}")
-
-
-@asynccontextmanager
-async def _closing(feed: MarketFeed) -> AsyncIterator[MarketFeed]:
-    try:
-        yield feed
-    finally:
-        await feed.close()

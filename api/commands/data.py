@@ -99,7 +99,7 @@ def fetch(
 
     async def work() -> list[Fetching]:
         clock, length = SystemClock(), Timeframe(timeframe)
-        until = instant(end, "--to") or clock.now()
+        until = min(instant(end, "--to") or clock.now(), clock.now())
         since = instant(start, "--from") or until
         wanted = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
         feed = LiveFeed(venue, wanted, clock=clock, base_url=url)

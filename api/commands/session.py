@@ -28,11 +28,12 @@ from api.venue_access import venue_access
 from graph.channels import ChannelAccess
 from graph.config import SessionConfig
 from graph.folders import Folders
+from graph.markets import make_feed
 from graph.report import SessionReport, export, report
 from graph.runner import RunResult
 from graph.session import trade
 from graph.snapshot import check_listed
-from graph.system import TradingSystem, make_feed
+from graph.system import TradingSystem
 from graph.ticks import ticks
 from trading_core.auth.agents import runner
 from trading_core.brokers.paper_store import PaperStore
@@ -66,7 +67,7 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
         AlgoTrendyError: something cannot be used; then nothing was written.
     """
     access, keys = await venue_access(config), await _channel_keys(config)
-    feed = make_feed(config, access)
+    feed = make_feed(config, access, streams=True)
     try:
         check_listed(config.symbols, await feed.instruments())
         cycles = _count(config, feed)

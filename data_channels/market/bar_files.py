@@ -38,13 +38,13 @@ def read_bars(path: Path, timeframe: Timeframe) -> list[Bar]:
             numbers, times in ms on the grid of the timeframe and strictly ascending, prices that do not contradict each other.
     """
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
-    bars = list(_checked(path, rows, timeframe))
+    bars = list(checked(path, rows, timeframe))
     if not bars:
         raise BadMarketFile(str(path), 0, "it holds no bars")
     return bars
 
 
-def _checked(path: Path, rows: Iterable[_Row], timeframe: Timeframe) -> Iterator[Bar]:
+def checked(path: Path, rows: Iterable[_Row], timeframe: Timeframe) -> Iterator[Bar]:
     origin, step = to_ms(anchor(timeframe)), timeframe.length // timedelta(milliseconds=1)
     previous = -1
     for line, ts, *values in rows:

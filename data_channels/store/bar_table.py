@@ -5,19 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from data_channels.market.grid import floor_to_grid
 from data_channels.market.series import Gap
 from data_channels.store.base import BarKey, Span, Stored
 from data_channels.store.numbers import instant, price, tidy
-from data_channels.store.session import BAR_COLUMNS, Session, aware, number
+from data_channels.store.session import BAR_COLUMNS, EVER, Session, aware, number
 from trading_core.domain.clock import iso, utc
 from trading_core.domain.errors import InvalidInput, MarketDataError
 from trading_core.domain.market import Bar, Timeframe
 
-_EVER = datetime(1900, 1, 1, tzinfo=UTC)  # before anything that can be kept
 _PRICES = ("open", "high", "low", "close", "volume")
 _SAME_KEY = "b.series = s.series AND b.opened_at = s.opened_at AND b.opened_at BETWEEN $1 AND $2"
 _INSERT_NEW = f"""
@@ -91,7 +90,7 @@ async def closed(session: Session, key: BarKey, as_of: datetime, limit: int) -> 
     # Where no bar is missing they lie within so many lengths, and neither database looks at all the others.
     rows = await session.rows(sql, series, last, last - limit * length, limit)
     if len(rows) < limit:
-        rows = await session.rows(sql, series, last, _EVER, limit)
+        rows = await session.rows(sql, series, last, EVER, limit)
     return tuple(_bar(row) for row in reversed(rows))
 
 

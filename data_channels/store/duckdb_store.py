@@ -52,12 +52,12 @@ _DIALECT = Dialect(
         WITH these AS (SELECT id, source, symbol, name FROM timeseries.reading_series WHERE symbol = $1),
         latest AS (
             SELECT series, max(observed_at) AS observed_at FROM timeseries.readings
-            WHERE series IN (SELECT id FROM these) AND published_at <= $2 GROUP BY series)
+            WHERE series IN (SELECT id FROM these) AND published_at > $3 AND published_at <= $2 GROUP BY series)
         SELECT t.source, t.symbol, t.name, r.published_at, r.observed_at, r.value, r.unit, r.quality, r.count, r.spread, r.step,
             r.merged, r.total, r.low, r.high
         FROM timeseries.readings r JOIN latest l ON r.series = l.series AND r.observed_at = l.observed_at
         JOIN these t ON t.id = r.series
-        WHERE r.published_at <= $2
+        WHERE r.published_at > $3 AND r.published_at <= $2
         QUALIFY row_number() OVER (PARTITION BY r.series ORDER BY r.published_at DESC) = 1
         ORDER BY t.source, t.name""",
 )

@@ -48,7 +48,7 @@ def bars_in(path: Path, rows: Rows, timeframe: Timeframe) -> Iterator[Bar]:
     """
     if path.suffix != ".parquet" and rows.columns != bar_files.COLUMNS:
         raise Offence(1, f"the header is {','.join(rows.columns)[:80]!r}")
-    yield from bar_files._checked(path, _bar_rows(rows), timeframe)
+    yield from bar_files.checked(path, _bar_rows(rows), timeframe)
 
 
 def readings_in(rows: Rows) -> Iterator[Reading]:

@@ -59,10 +59,11 @@ _DIALECT = Dialect(
         FROM timeseries.reading_series s
         CROSS JOIN LATERAL (
             SELECT observed_at - INTERVAL '{SLACK.total_seconds()} seconds' AS earliest FROM timeseries.readings
-            WHERE series = s.id AND published_at <= $2 ORDER BY published_at DESC, observed_at DESC LIMIT 1) l
+            WHERE series = s.id AND published_at > $3 AND published_at <= $2
+            ORDER BY published_at DESC, observed_at DESC LIMIT 1) l
         CROSS JOIN LATERAL (
             SELECT * FROM timeseries.readings
-            WHERE series = s.id AND published_at >= l.earliest AND published_at <= $2
+            WHERE series = s.id AND published_at >= l.earliest AND published_at > $3 AND published_at <= $2
             ORDER BY observed_at DESC, published_at DESC LIMIT 1) r
         WHERE s.symbol = $1 ORDER BY s.source, s.name""",
 )

@@ -11,13 +11,13 @@ from typing import Any
 from data_channels.store.base import ReadingKey, Span, Stored, Summary
 from data_channels.store.numbers import instant, measured, tidy, whole
 from data_channels.store.retention import Row, Step, fold
-from data_channels.store.session import READING_COLUMNS, SLACK, Session, aware, number
+from data_channels.store.session import EVER, READING_COLUMNS, SLACK, Session, aware, number
 from trading_core.domain.clock import iso, utc
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.market import Reading
 
 _STAGED = 20_000  # rows folded in one transaction: more only take memory
-_VALUES = "value, unit, quality, count, spread"
+_RECENT = timedelta(days=7)  # looked at first: blocks and partitions of other times are then left alone
 _SAME_KEY = "r.series = s.series AND r.published_at = s.published_at AND r.observed_at = s.observed_at"
 
 _DROP_FOLDED = """
@@ -78,7 +78,14 @@ def check(reading: Reading) -> None:
 
 async def newest(session: Session, symbol: str, as_of: datetime) -> tuple[Reading, ...]:
     """See `TimeSeriesStore.newest`."""
-    found = await session.rows(session.dialect.newest, symbol, utc(as_of))
+    now = utc(as_of)
+    since = now - _RECENT
+    found = await session.rows(session.dialect.newest, symbol, now, since)
+    ((series,),) = await session.rows("SELECT count(*) FROM timeseries.reading_series WHERE symbol = $1", symbol)
+    # Usually all have spoken lately. A series that has not may have before; and one that only told of older times lately may
+    # have told of newer ones before that.
+    if len(found) < series or any(aware(row[4]) <= since + SLACK for row in found):
+        found = await session.rows(session.dialect.newest, symbol, now, EVER)
     return tuple(_reading(ReadingKey(source, symbol, name), _parsed(row)) for source, _, name, *row in found)
 
 

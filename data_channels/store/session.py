@@ -19,6 +19,9 @@ VERSION = 1
 SLACK = timedelta(hours=1)
 """How much later than its publication a reading may have been observed: clocks differ, but not by more."""
 
+EVER = datetime(1900, 1, 1, tzinfo=UTC)
+"""Before anything that can be kept."""
+
 Table = Literal["readings", "bars"]
 
 SERIES = (
@@ -46,7 +49,8 @@ class Dialect:
     Attributes:
         exact: how a DECIMAL column is read without padding zeros; `{}` is the column.
         keep_first: what ends an INSERT that another writer may be ahead of.
-        newest: of every series of symbol `$1` the newest observation that was published at or before `$2`, as published last.
+        newest: of every series of symbol `$1` the newest observation that was published after `$3` and at or before `$2`, as
+            published last.
     """
 
     exact: str

@@ -30,8 +30,9 @@ from agents.models.rules import RulesModel
 from graph.config import SessionConfig
 from graph.events import RunEvent
 from graph.folders import Folders
+from graph.markets import make_feed
 from graph.session import remaining
-from graph.system import ACCOUNT, TradingSystem, make_feed
+from graph.system import ACCOUNT, TradingSystem
 from tests.adversarial.attacks import MEGA, Scene, eager, malformed, poisoned, tool_calls
 from tests.adversarial.audit import Auditor, audited
 from tests.adversarial.verify import verify

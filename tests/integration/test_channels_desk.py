@@ -100,7 +100,7 @@ def test_it_takes_half_of_that_when_every_source_that_is_on_is_silent(services: 
 def test_a_price_ten_times_off_is_named_and_not_traded_on(services: ServiceServer, exchange: Exchange) -> None:
     services.reset(coingecko(PRICE * 10))
     shown = algotrendy(*RUN, "--channels", "coingecko").stdout
-    assert "not entered: the price is contradicted" in shown
+    assert "not entered: the price is contradicted" in shown, shown
     assert re.search(r"coingecko", shown)
     assert bought(exchange) == 0
     assert "No decision led to an order." in shown

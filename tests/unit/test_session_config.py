@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from data_channels.market.history import HistoryFeed
 from data_channels.market.synthetic import SyntheticFeed
 from graph.config import SessionConfig
-from graph.system import make_feed
+from graph.markets import make_feed
 from graph.ticks import DEFAULT_CYCLES, ticks
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import Timeframe

@@ -7,9 +7,9 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from typing import cast
 
+from data_channels.market.streaming.filler import Filler
 from data_channels.market.streaming.health import StreamMetrics
 from data_channels.market.streaming.market import StreamedMarket
 from data_channels.market.streaming.sockets import Sockets, StreamingExchange, TradeCache
@@ -18,9 +18,6 @@ from data_channels.market.venue_client import brief
 from trading_core.domain.clock import Clock
 
 _LOOK_SECONDS = 0.5  # between two looks at how long it has been silent
-_REORDER_SECONDS = 0.2  # for a trade that another has overtaken
-_PAGES = 4  # asked for until a hole is given up
-_PAGE_SECONDS = 1.0  # between them: a venue's REST may be behind its streams
 
 Row = Mapping[str, object]
 
@@ -60,7 +57,6 @@ class Link:
         is_up: the venue has spoken of a market since the sockets were opened.
         why: what ended the last opening, while it is not up.
         unread: why the last frame that could not be read could not.
-        unfilled: why the last page of trades over REST was not had.
     """
 
     def __init__(
@@ -77,7 +73,7 @@ class Link:
     ) -> None:
         self.is_up = False
         self.why = "they are being opened"
-        self.unread = self.unfilled = ""
+        self.unread = ""
         self._exchange = exchange
         self._profile = profile
         self._markets = markets
@@ -89,11 +85,11 @@ class Link:
         self._sockets = Sockets(
             exchange, read=self._read, unread=self._on_unread, ended=self._on_end, ping_seconds=profile.ping_seconds
         )
+        self._filler = Filler(exchange, profile, clock, metrics)
         self._end: asyncio.Future[None] | None = None
         self._has_spoken = False
         self._told_at = 0.0
         self._read_before: dict[str, tuple[object, object, object]] = {}
-        self._fillers: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -110,10 +106,7 @@ class Link:
                 await self._clock.sleep(self._jitter.uniform(0, longest))
                 failures += 1
         finally:
-            fillers = list(self._fillers.values())
-            for filler in fillers:
-                filler.cancel()
-            await asyncio.gather(*fillers, return_exceptions=True)
+            await self._filler.stop()
 
     async def _session(self) -> None:
         """One opening, to its end, which is an error."""
@@ -194,8 +187,7 @@ class Link:
                 market.quoted(quote, self._clock.now())
             if trades is not None and newest is not was[2]:
                 market.traded(_new(trades))
-                if market.tape.hole is not None and symbol not in self._fillers:
-                    self._fillers[symbol] = asyncio.create_task(self._fill(market))
+                self._filler.look(market)
         self._count(came_at, is_news=is_news)
 
     def _count(self, came_at: float, *, is_news: bool) -> None:
@@ -209,33 +201,6 @@ class Link:
             self.is_up, self.why = True, ""
             metrics.reconnects += self._has_spoken
             self._has_spoken = True
-
-    async def _fill(self, market: StreamedMarket) -> None:
-        """Close the hole of a market by REST's trades, or give it up."""
-        try:
-            while (hole := market.tape.hole) is not None:
-                if hole.after is not None:
-                    await self._clock.sleep(_REORDER_SECONDS)
-                    if market.tape.hole is None:
-                        return
-                    self._metrics.gaps += 1
-                await self._ask_for(market)
-        finally:
-            del self._fillers[market.symbol]
-
-    async def _ask_for(self, market: StreamedMarket) -> None:
-        for attempt in count(1):
-            try:
-                params = dict(self._profile.page_params)
-                rows = await self._exchange.fetch_trades(market.symbol, None, self._profile.page, params)
-                if market.filled(rows):
-                    return
-            except Exception as error:  # the venue does not give what is missing; its own bars stand in then
-                self.unfilled = brief(error)
-            if attempt == _PAGES:
-                market.give_up()
-                return
-            await self._clock.sleep(_PAGE_SECONDS)
 
 
 async def _subscribe(watch: Callable[..., Awaitable[object]], symbols: object, params: dict[str, object]) -> None:

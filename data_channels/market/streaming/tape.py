@@ -110,6 +110,10 @@ class Tape:
             self.last, self.hole = trade, Hole(None, trade, [])
             return Arrival.NEW
         if trade.order > last.order:
+            if self._counts and trade.first <= last.order[0]:
+                # A part of it was told by itself: nobody can say how much of the rest is new.
+                self.last, self._whole_since = trade, trade.at_ms + 1
+                return Arrival.LATE
             if trade.first > last.order[0] + 1 if self._counts else self.in_doubt:
                 self._widen(last, trade)
             self.last, self.in_doubt = trade, False
@@ -163,8 +167,10 @@ class Tape:
             self.hole.before = before
 
     def _remember(self, trade: Trade) -> None:
-        self._ids[trade.id] = None
-        if len(self._ids) > KEPT_IDS:
+        # REST tells each of the trades that a row of the stream stands for by itself.
+        for name in (trade.id, *map(str, range(trade.first, trade.order[0]))) if self._counts else (trade.id,):
+            self._ids[name] = None
+        while len(self._ids) > KEPT_IDS:
             del self._ids[next(iter(self._ids))]
 
 

@@ -1,0 +1,169 @@
+"""From what stands on the command line to a run of a suite: where results lie, which model is judged, what it may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.models import openai_compatible
+from agents.models.spec import parse
+from api.commands.settings import api_key, model_settings
+from evals.estimate import Estimate
+from evals.meter import Budget
+from evals.prices import FREE, load_prices, price_of
+from evals.results import ANSWERS, Header, Results, new_header
+from evals.runner import Candidate, Ended, Progress, begun
+from evals.schema import Scenario
+from evals.suites import load_suite
+from trading_core.domain.clock import SystemClock
+from trading_core.domain.errors import ConfigurationError
+from trading_core.domain.money import decimal
+
+FOLDER = "evals"
+LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options of `eval`, as they were typed; None for one that was not given."""
+
+    suite: str
+    model: str
+    base_url: str | None
+    repeats: int
+    budget: str | None
+    budget_tokens: int | None
+    max_tokens: int
+    prices: Path | None
+    recorded: str | None
+    resume: str | None
+    data: Path | None
+    jobs: int
+
+
+def run_folder(home: Path, name: str) -> Path:
+    """The folder of a run, by its id, the beginning of one, `last`, or a path.
+
+    Raises:
+        ConfigurationError: there is none, or there are several.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    runs = sorted(path for path in (home / FOLDER).glob("*") if path.is_dir())
+    found = runs[-1:] if name == LAST else [path for path in runs if path.name.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    known = f"There are {', '.join(path.name for path in runs[-5:])}" if runs else "Begin one with `algotrendy eval`"
+    raise ConfigurationError(
+        f"{'several runs begin with' if found else 'there is no run'} {name!r}", not_done="Nothing was run", next_step=known
+    )
+
+
+def prepare(home: Path, choices: Choices) -> tuple[Results, list[Scenario]]:
+    """The run that is to be gone on with, or a new one, and its scenarios.
+
+    Raises:
+        ConfigurationError: something on the command line cannot be used. No folder was made.
+    """
+    _budget(choices)
+    if choices.resume is not None:
+        results = Results.open(run_folder(home, choices.resume))
+        return results, load_suite(results.header.suite)
+    scenarios, replays = load_suite(choices.suite), ""
+    if choices.recorded is not None:
+        kept = Results.open(run_folder(home, choices.recorded))
+        source, replays = kept.header, str(kept.folder.resolve())
+        model, endpoint, most_output = source.model, source.endpoint, source.most_output
+    else:
+        settings = model_settings(choices.model, choices.base_url)
+        model, endpoint, most_output = settings.model, settings.base_url or "", choices.max_tokens
+    suite = str(Path(choices.suite).resolve()) if Path(choices.suite).exists() else choices.suite
+    header = new_header(
+        suite,
+        scenarios,
+        model=model,
+        endpoint=endpoint,
+        repeats=choices.repeats,
+        most_output=most_output,
+        replays=replays,
+        now=SystemClock().now(),
+    )
+    return Results.create(home / FOLDER / header.id, header), scenarios
+
+
+async def evaluate(
+    home: Path,
+    results: Results,
+    scenarios: list[Scenario],
+    choices: Choices,
+    *,
+    tell: Callable[[Progress], None],
+    tell_estimate: Callable[[Estimate], None],
+) -> Ended:
+    """Run what is left.
+
+    Raises:
+        ConfigurationError: the run cannot be gone on with, or calls that are paid for have no budget. Nothing was asked.
+    """
+    async with AsyncExitStack() as stack:
+        candidate = await _candidate(results.header, choices, stack)
+        run = await stack.enter_async_context(
+            begun(
+                results,
+                scenarios,
+                candidate,
+                budget=_budget(choices),
+                data=choices.data,
+                side_by_side=choices.jobs,
+                tell=tell,
+            )
+        )
+        await run.compare_with_rules()
+        if candidate.model is not None:
+            found = run.estimated()
+            tell_estimate(found)
+            _require_budget(candidate, choices, found)
+        return await run.run()
+
+
+async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) -> Candidate:
+    """The model that the header names."""
+    if header.model == "rules":
+        return Candidate()
+    if header.replays:
+        return Candidate(header.model, None, FREE, header.most_output, replay=Path(header.replays) / ANSWERS)
+    prices = load_prices(choices.prices)
+    endpoint = header.endpoint or None
+    settings = parse(
+        {
+            "model": header.model,
+            "base_url": endpoint,
+            "api_key": api_key(endpoint),
+            "max_tokens": header.most_output,
+            "max_retries": 0,  # every attempt is paid for, so every attempt is counted
+        }
+    )
+    pool = await stack.enter_async_context(openai_compatible.http_pool())
+    model = openai_compatible.build(settings, pool)
+    return Candidate(header.model, model, price_of(settings, prices), header.most_output)
+
+
+def _budget(choices: Choices) -> Budget:
+    dollars = None
+    if choices.budget is not None:
+        dollars = decimal(choices.budget, name="--budget")
+        if dollars < 0:
+            raise ConfigurationError(f"--budget is {dollars}", not_done="Nothing was run", next_step="Give 0 or more US dollars")
+    return Budget(dollars, choices.budget_tokens)
+
+
+def _require_budget(candidate: Candidate, choices: Choices, found: Estimate) -> None:
+    paid = candidate.price is not None and not candidate.price.is_free
+    if paid and choices.budget is None and choices.budget_tokens is None and found.repeats:
+        raise ConfigurationError(
+            f"calls of {candidate.label} are paid for: about ${found.expected.dollars:.2f} for what is left",
+            not_done="Nothing was asked",
+            next_step="Give the most that it may cost with --budget, and --resume for this run",
+        )
