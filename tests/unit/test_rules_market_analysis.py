@@ -121,3 +121,8 @@ def test_every_answer_is_sound(found: Any, ticker: Any, channel: Any) -> None:
     assert_sound(answer, given)
     if not given.get("get_indicators").available or not given.get("get_ticker").available:
         assert answer.abstain
+
+
+@pytest.mark.parametrize(("last", "abstains"), [(130.0, False), (130.1, True), (90.0, False), (89.9, True)])
+def test_it_abstains_when_price_and_bars_contradict_each_other(last: float, abstains: bool) -> None:
+    assert view(ticker={**TICKER, "last": last}).abstain is abstains

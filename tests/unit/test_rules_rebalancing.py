@@ -40,6 +40,13 @@ def test_no_target_passes_the_cap() -> None:
     assert targets(plan(("BTC/USDT", 0.6, 50.0), cap="0.25")) == {"BTC/USDT": 0.25}
 
 
+@pytest.mark.parametrize(("cap", "bought"), [("0.5", False), ("0.51", True)])
+def test_what_has_outgrown_its_limit_comes_down_before_anything_is_bought(cap: str, bought: bool) -> None:
+    changes = targets(plan(("BTC/USDT", 0.51, 50.0), ("ETH/USDT", 0.1, 50.0), cap=cap))
+    assert changes["BTC/USDT"] == 0.305
+    assert ("ETH/USDT" in changes) is bought
+
+
 @pytest.mark.parametrize(("weight", "volatility"), [(None, 50.0), (0.2, None), (0.2, 0.0), (0.2, float("nan"))])
 def test_it_abstains_when_a_number_is_missing(weight: float | None, volatility: float | None) -> None:
     assert plan(("BTC/USDT", weight, volatility), ("ETH/USDT", 0.3, 80.0)).abstain

@@ -75,6 +75,49 @@ def test_only_exits_when_not_active(state: str | None) -> None:
     assert sizes(answer) == {"ETH/USDT": 0.0, "BTC/USDT": "veto"}
 
 
+@pytest.mark.parametrize(("state", "down", "up"), [("active", 0.0, 0.0), ("reducing", 0.0, "veto"), ("halted", "veto", "veto")])
+def test_rebalancing_follows_the_trading_state(state: str, down: float | str, up: float | str) -> None:
+    given = facts(
+        {
+            "get_proposals": {
+                "signals": [],
+                "rebalancing": [
+                    {"symbol": "BTC/USDT", "from_weight": 0.3, "to_weight": 0.2},
+                    {"symbol": "ETH/USDT", "from_weight": 0.1, "to_weight": 0.2},
+                ],
+            },
+            "get_portfolio": {**PORTFOLIO, "trading_state": state},
+            "get_limits": LIMITS,
+            "get_correlations": {"pairs": {}},
+        }
+    )
+    assert sizes(decide(given)) == {"BTC/USDT": down, "ETH/USDT": up}
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "limits", "size"),
+    [
+        ({"holdings": [{"symbol": "ETH/USDT"}]}, {"max_positions": "1"}, "veto"),
+        ({"holdings": [{"symbol": "ETH/USDT"}]}, {"max_positions": "2"}, 0.01),
+        ({"cash_weight": 0.05}, {"cash_reserve": "0.05"}, "veto"),
+        ({"cash_weight": 0.051}, {"cash_reserve": "0.05"}, 0.01),
+        ({"holdings": [{"symbol": "ETH/USDT", "weight": 0.8}]}, {"max_exposure": "0.8"}, "veto"),
+        ({"holdings": [{"symbol": "ETH/USDT", "weight": 0.79}]}, {"max_exposure": "0.8"}, 0.01),
+    ],
+)
+def test_no_entry_where_there_is_no_room(portfolio: dict[str, Any], limits: dict[str, str], size: float | str) -> None:
+    answer = plan(
+        enter(), portfolio=portfolio, limits={"limits": {**LIMITS["limits"], **limits}}, pairs={"BTC/USDT~ETH/USDT": 0.0}
+    )
+    assert sizes(answer) == {"BTC/USDT": size}
+
+
+def test_the_last_free_position_goes_to_the_stronger_conviction() -> None:
+    one = {"limits": {**LIMITS["limits"], "max_positions": "1"}}
+    answer = plan(enter("ETH/USDT", 0.6), enter("BTC/USDT", 0.7), limits=one, pairs={"BTC/USDT~ETH/USDT": 0.0})
+    assert sizes(answer) == {"BTC/USDT": 0.01, "ETH/USDT": "veto"}
+
+
 @pytest.mark.parametrize(("correlation", "second"), [(0.8, 0.01), (0.81, "veto"), (None, "veto")])
 def test_correlated_entries_are_one_bet(correlation: float | None, second: float | str) -> None:
     pairs = {} if correlation is None else {"BTC/USDT~ETH/USDT": correlation}

@@ -43,6 +43,8 @@ def signal(position: dict[str, Any] | None = FLAT, view: dict[str, Any] | None =
         ({"rsi_14": 10.0, "adx_14": 5.0}, "enter"),
         ({**BREAKOUT, "atr_14": 56.25}, "hold"),
         ({**BREAKOUT, "atr_14": 56.2}, "enter"),
+        ({**BREAKOUT, "atr_14": 0.1126}, "enter"),
+        ({**BREAKOUT, "atr_14": 0.1124}, "hold"),
     ],
 )
 def test_entries(changes: dict[str, Any], action: str) -> None:
@@ -64,6 +66,13 @@ def test_no_second_entry_beside_a_working_one() -> None:
     working = {**FLAT, "open_orders": [{"purpose": "entry"}]}
     assert signal(working, **BREAKOUT).action == "hold"
     assert signal({**FLAT, "open_orders": [{"purpose": "stop"}]}, **BREAKOUT).action == "enter"
+
+
+def test_no_second_exit_beside_a_working_one() -> None:
+    fallen = {"last_close": 98.0}
+    assert signal(HELD, **fallen).action == "exit"
+    assert signal({**HELD, "open_orders": [{"purpose": "stop"}]}, **fallen).action == "exit"
+    assert signal({**HELD, "open_orders": [{"purpose": "exit"}]}, **fallen).action == "hold"
 
 
 @pytest.mark.parametrize(
