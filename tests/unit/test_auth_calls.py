@@ -6,7 +6,7 @@ import inspect
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -116,6 +116,11 @@ CALLS: dict[str, tuple[frozenset[Action], Call]] = {
     "Desk.observe": (OPERATES, lambda core, who: core.desk.observe(who, {}, core.view)),
     "Desk.cancel_entries": (OPERATES, lambda core, who: core.desk.cancel_entries(who, but_run="r2")),
     "Desk.sync": (OPERATES, lambda core, who: core.desk.sync(who)),
+    "Desk.listen": (OPERATES, lambda core, who: heard_first(core.world.desk, who)),
+    "Desk.book_transfers": (
+        frozenset({A.OPERATE, A.MANAGE_BROKERS}),
+        lambda core, who: core.desk.book_transfers(who, "a deposit"),
+    ),
     "Desk.reconcile": (OPERATES, lambda core, who: core.desk.reconcile(who)),
     "verify_ledger": (READS, lambda core, who: verify_ledger(who, core.world.database, ACCOUNT)),
     "verify_venue": (READS, lambda core, who: verify_venue(who, core.world.database, ACCOUNT, core.world.broker)),
@@ -152,6 +157,7 @@ CALLS: dict[str, tuple[frozenset[Action], Call]] = {
 }
 # For one's own: they take an `Identity`, and what is not the caller's is not reached by them.
 OWN = {"Users.change_password", "ApiKeys.authenticate", "ApiKeys.issue", "ApiKeys.mine"}
+STREAMS = {"Desk.listen"}  # no coroutine: what it gives is asked for, one after the other
 # Managing users asks for more than its action where it gives something away: nobody gives what he has not.
 GIVING = {"Users.create", "Users.create_demo_users", "Users.reset_password", "Users.activate", "ApiKeys.issue_for"}
 EVERYBODY = {
@@ -166,7 +172,7 @@ EVERYBODY = {
 @pytest.mark.parametrize("service", [Desk, Control, Users, ApiKeys, VenueCredentials])
 def test_no_call_is_forgotten(service: type) -> None:
     public = {name for name, each in inspect.getmembers(service, inspect.iscoroutinefunction) if not name.startswith("_")}
-    listed = {name.partition(" ")[0] for name in CALLS} | OWN
+    listed = ({name.partition(" ")[0] for name in CALLS} | OWN) - STREAMS
     of_service = {name for name in listed if name.startswith(f"{service.__name__}.")}
     assert {f"{service.__name__}.{name}" for name in public} == of_service
 
@@ -209,6 +215,11 @@ async def test_on_another_account_the_same_principal_may_nothing(tmp_path: Path)
                 said = await told(call(core, elsewhere))
                 assert said in {f"'olga' may not {action.value} on account {ACCOUNT!r}" for action in needed}, name
         assert core.rows() == before
+
+
+async def heard_first(desk: Desk, who: Principal) -> object:
+    async with aclosing(desk.listen(who)) as news:
+        return await anext(news)
 
 
 async def newest(who: Principal, database: Database) -> object:
