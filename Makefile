@@ -25,8 +25,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## run the desk on the embedded default: no key, no server, no network
 	@$(BIN)/algotrendy run
 
-test: check ## lint, types, import rules, then the whole test suite
+test: check ## lint, types, import rules, the whole test suite, and the gate that the rules model must pass
 	@$(BIN)/pytest -n auto
+	@home=$$(mktemp -d) && $(BIN)/algotrendy --home $$home eval --gate; status=$$?; rm -rf $$home; exit $$status
 
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
 	@$(BIN)/pytest -m slow -n auto
@@ -63,6 +64,7 @@ bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/persistence.py --orders 20000
 	@$(BIN)/python benchmarks/timeseries.py --rows 200000
 	@$(BIN)/python benchmarks/sentiment.py
+	@$(BIN)/python benchmarks/venue_latency.py
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy

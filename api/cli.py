@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from api.commands.approvals import approve, reject
 from api.commands.audit import audit
 from api.commands.auth import auth
+from api.commands.backtest_agents import backtest_agents
 from api.commands.brokers import brokers
 from api.commands.channels import channels
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
@@ -22,8 +23,10 @@ from api.commands.credentials import credentials
 from api.commands.data import data
 from api.commands.database import db
 from api.commands.doctor import doctor
+from api.commands.evals import evaluate
 from api.commands.graph import graph
 from api.commands.limits import limits
+from api.commands.replay import replay
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
 from api.commands.show import show
@@ -89,9 +92,10 @@ app = typer.Typer(
 )
 for command in (
     run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, strategies,
-    graph, doctor,
+    graph, doctor, replay, backtest_agents,
 ):  # fmt: skip
     app.command()(command)
+app.command("eval")(evaluate)
 for group in (audit, auth, brokers, channels, credentials, data, db, users):
     app.add_typer(group)
 

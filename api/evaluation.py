@@ -6,20 +6,21 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agents.models import openai_compatible
 from agents.models.spec import parse
 from api.commands.settings import api_key, model_settings
-from evals.estimate import Estimate
-from evals.meter import Budget
-from evals.prices import FREE, load_prices, price_of
 from evals.results import ANSWERS, Header, Results, new_header
-from evals.runner import Candidate, Ended, Progress, begun
 from evals.schema import Scenario
 from evals.suites import load_suite
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.money import decimal
+
+if TYPE_CHECKING:
+    from evals.estimate import Estimate
+    from evals.meter import Budget
+    from evals.runner import Candidate, Ended, Progress
 
 FOLDER = "evals"
 LAST = "last"
@@ -107,6 +108,8 @@ async def evaluate(
     Raises:
         ConfigurationError: the run cannot be gone on with, or calls that are paid for have no budget. Nothing was asked.
     """
+    from evals.runner import begun  # what it takes to open a desk takes seconds to import
+
     async with AsyncExitStack() as stack:
         candidate = await _candidate(results.header, choices, stack)
         run = await stack.enter_async_context(
@@ -130,6 +133,10 @@ async def evaluate(
 
 async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) -> Candidate:
     """The model that the header names."""
+    from agents.models import openai_compatible
+    from evals.prices import FREE, load_prices, price_of
+    from evals.runner import Candidate
+
     if header.model == "rules":
         return Candidate()
     if header.replays:
@@ -151,6 +158,8 @@ async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) ->
 
 
 def _budget(choices: Choices) -> Budget:
+    from evals.meter import Budget
+
     dollars = None
     if choices.budget is not None:
         dollars = decimal(choices.budget, name="--budget")

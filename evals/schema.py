@@ -45,6 +45,22 @@ class Category(StrEnum):
     EXECUTION = "execution"
 
 
+FAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "tool": ((), ("down", "slow")),
+    "model": (
+        ("market_analysis", "signal", "risk", "execution", "rebalancing"),
+        ("timeout", "refused", "invalid", "empty", "never_stops"),
+    ),
+    "venue": (
+        ("place", "cancel", "fills", "balances", "open_orders", "order"),
+        ("down", "refuses", "loses_answer", "part_fills"),
+    ),
+    "channel": (("sentiment", "onchain", "news", "aggregate"), ("down",)),
+    "feed": (("ticker", "bars"), ("down",)),
+}
+"""Where each kind of fault can be (anywhere that exists, when empty), and how it can show."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,9 +86,10 @@ class Shock(_Part):
 
     Attributes:
         kind: `spike` moves one bar's low or high by `size` and lets it close where it did; `gap` moves every price from there
-            on; `missing` takes bars out; `stale` ends the feed there; `scale` multiplies the ticker alone (a lying price).
-        at: which bar, counted from the decision: −1 is the last closed one.
-        bars: how many, for `missing`.
+            on; `missing` takes bars out; `stale` ends the desk's feed before that bar, while the exchange trades on; `scale`
+            moves the ticker that the desk sees by `size`, and nothing else (a lying price): −0.3 shows 70 % of it.
+        at: which bar, counted from the decision: −1 is the last closed one, 0 the first after it.
+        bars: how many, for `missing`; for `scale`, for how many bars after the close of that one the ticker lies.
         size: fraction, such as −0.3.
     """
 
@@ -87,6 +104,8 @@ class Market(_Part):
 
     Attributes:
         price: close before the first bar of the first segment.
+        segments: what led up to the decision; the last one ends there.
+        after: what follows the decision. Where it ends, or is empty, the last segment goes on.
         recorded: `FILE@END`: a file of recorded bars, and when the decision is made (ISO 8601, UTC); the scenario is skipped
             where the recordings are not there.
     """
@@ -94,6 +113,7 @@ class Market(_Part):
     symbol: Symbol
     price: Annotated[Decimal, Field(gt=0)] = Decimal(100)
     segments: tuple[Segment, ...] = ()
+    after: tuple[Segment, ...] = ()
     recorded: str | None = None
     shocks: tuple[Shock, ...] = ()
     min_notional: Amount = Decimal(10)
@@ -103,11 +123,19 @@ class Market(_Part):
     def _one_source(self) -> Self:
         if bool(self.segments) == bool(self.recorded):
             raise ValueError(f"{self.symbol}: give either segments or recorded")
+        if self.after and self.recorded:
+            raise ValueError(f"{self.symbol}: what followed is in the recording, and cannot be given")
         return self
 
 
 class Holding(_Part):
-    """What the account holds already; `stop` is where its protective stop lies, None for the middle of nowhere: 10 % below."""
+    """What the account holds already.
+
+    Attributes:
+        quantity: base, after fees; rounded to whole lots where it can be sold by itself.
+        cost: quote paid for each unit of base, fees included.
+        stop: where its protective stop lies, below the price at the decision; 10 % below that price when absent.
+    """
 
     symbol: Symbol
     quantity: Annotated[Decimal, Field(gt=0)]
@@ -158,10 +186,13 @@ class Fault(_Part):
     """Something that does not work.
 
     Attributes:
-        what: `tool` fails or is slow; `model` errs (`timeout`, `refused`, `invalid`, `empty`, `never_stops`); `venue` refuses,
-            loses the answer to, or part-fills an order; `channel` is down; `feed` cannot be read.
-        where: which tool, agent, call of the venue or kind of channel; empty for all.
-        how: see above.
+        what: see `how`.
+        where: which tool, agent, call of the venue (`place`, `cancel`, `fills`, `balances`, `open_orders`, `order`), kind of
+            channel or call of the feed (`ticker`, `bars`); empty for all.
+        how: of a tool `down` (an error) or `slow`; of a model `timeout`, `refused` (by its endpoint), `invalid` (another schema),
+            `empty` or `never_stops` (tool calls for ever); of a venue `down`, `refuses` an order, `loses_answer` (the order is
+            placed and nobody hears of it) or `part_fills` (half of an entry is filled, the rest cancelled); of a channel or a
+            feed `down`.
         times: how often it happens; 0 for always.
     """
 
@@ -170,9 +201,26 @@ class Fault(_Part):
     how: Annotated[str, Field(max_length=40)] = "down"
     times: Annotated[int, Field(ge=0, le=1000)] = 0
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        where, how = FAULTS[self.what]
+        if self.how not in how:
+            raise ValueError(f"a {self.what} fault is {' or '.join(how)}, not {self.how!r}")
+        if where and self.where not in ("", *where):
+            raise ValueError(f"a {self.what} fault is at {', '.join(where)} or all of them, not {self.where!r}")
+        return self
+
 
 class Injected(_Part):
-    """Text from outside that wants something; `carrier` is where it stands, such as `news` or `tool:get_ticker`."""
+    """Text from outside that wants something.
+
+    Attributes:
+        carrier: where it stands: `tool:NAME` in every result of that tool; `sentiment` or `onchain` as the name of a source
+            whose readings the agents see; `news` as a headline in what the sentiment tool says. Prose from outside does not
+            reach an agent today: these are the places where it could.
+        text: what it says.
+        wants: what it wants, in our words.
+    """
 
     carrier: Annotated[str, Field(max_length=40)]
     text: Text

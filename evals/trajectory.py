@@ -59,6 +59,8 @@ class Aftermath:
             nothing done. `rules` is the embedded model on the same scenario, None where it was not run.
         drawdown: of the desk's account, fraction.
         curve: the desk's equity at each bar.
+        moves: by symbol, change of the price from the last decision to the end of the horizon, fraction; a symbol whose price is
+            unknown then is missing.
     """
 
     desk: float
@@ -67,6 +69,7 @@ class Aftermath:
     rules: float | None = None
     drawdown: float = 0.0
     curve: tuple[tuple[datetime, float], ...] = ()
+    moves: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

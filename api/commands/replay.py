@@ -74,7 +74,7 @@ async def _replay(
     from evals.recorded import History
     from evals.replay import replay as decide_again
     from evals.replay_totals import chosen
-    from graph.system import make_feed
+    from graph.markets import make_feed
 
     where, session, run_ids = await _find(home, location, run_id)
     config = stored_config(session.config)
@@ -113,7 +113,7 @@ async def _find(home: Path, location: str | None, run_id: str | None) -> tuple[P
     if run_id in named:
         return *named[run_id], [run_id]
     if len(named) != 1:
-        what = f"{len(named)} runs begin with {run_id!r}" if named else "there is no such run on record"
+        what = f"{len(named)} runs begin with {run_id!r}" if named else f"there is no run {run_id!r} on record"
         raise RunError(what, not_done="Nothing was replayed", next_step="`algotrendy runs` lists them")
     ((only, (where, session)),) = named.items()
     return where, session, [only]

@@ -89,7 +89,8 @@ def _show_totals(console: Console, totals: Totals, horizon: int) -> None:
         f"{totals.tokens_before:,} then."
     )
     console.print(
-        f"Over the {horizon} bars that followed the difference came to {amount(totals.worth)} by the price alone: no fees, no stops."
+        f"Over the {horizon} bars that followed the difference came to {amount(totals.worth)} by the price alone, "
+        "without fees and stops."
     )
     if totals.without_bars:
         console.print(

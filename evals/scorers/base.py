@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from evals.trajectory import Trajectory
@@ -27,3 +27,17 @@ class Score:
 
 
 Scorer = Callable[[Trajectory], Score]
+
+
+def judged(scorer: str, findings: Iterable[str]) -> Score:
+    """The share of findings that are right: each is empty when it is, and otherwise says what was wrong."""
+    listed = list(findings)
+    wrong = tuple(finding for finding in listed if finding)
+    if not listed:
+        return Score(scorer, None, None)
+    return Score(scorer, 1 - len(wrong) / len(listed), not wrong, wrong)
+
+
+def measured(scorer: str, value: float | None) -> Score:
+    """A number that is neither right nor wrong."""
+    return Score(scorer, value, None)

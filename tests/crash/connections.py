@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, cast
 
@@ -45,16 +45,21 @@ class At(StrEnum):
         return ("tests.crash.paper_venue",) if self is At.PAPER else ("tests.crash.live_venue", self.value)
 
     @property
+    def drives(self) -> int:
+        """How often the plan is carried out to find its points: on the machine's time, not every wait is one each time."""
+        return 1 if self is At.PAPER else 2
+
+    @property
     def answer(self) -> str:
-        """How the name of a point ends at which the answer to a request is waited for, and of one after which it is read."""
-        return " > Event.wait" if self is At.PAPER else " > DataQueue.read"
+        """How the name of a point ends at which the answer to an order is waited for."""
+        return "_write > Event.wait" if self is At.PAPER else " > DataQueue.read"
 
 
 class LeapingClock(SystemClock):
-    """The machine's time, with a lead: who sleeps on it leaps ahead instead of waiting."""
+    """The machine's time, or ahead of it: who sleeps on it leaps instead of waiting."""
 
     def __init__(self, start: datetime) -> None:
-        self._lead = start - super().now()
+        self._lead = max(timedelta(0), start - super().now())
 
     def now(self) -> datetime:
         return super().now() + self._lead
@@ -134,7 +139,3 @@ def hurry(client: Exchange) -> None:
     """Wait neither long for an answer nor for the end of TLS connections that a local venue does not have."""
     ours = cast(_Client, client)
     ours.timeout, ours.timeout_on_exit = TIMEOUT_MS, 0
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

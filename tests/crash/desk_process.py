@@ -1,6 +1,6 @@
 """Processes that carry out the plan and kill themselves (SIGKILL) at a given point.
 
-usage: python -m tests.crash.desk_process VENUE
+usage: python -m tests.crash.desk_process
 
 Each line of standard input is a `Job`. For each the process forks: the child carries out the plan on that ledger and venue, and
 the parent prints how it ended. Forking from a process that has everything imported and nothing running makes a kill cost a
@@ -34,6 +34,7 @@ class Job:
         points: a file to which it writes the points it came to, if any.
     """
 
+    at: At
     ledger: str
     url: str
     now: str
@@ -45,35 +46,43 @@ class Job:
         return json.dumps(asdict(self)) + "\n"
 
 
-async def work(at: At, job: Job) -> list[str]:
+async def work(job: Job) -> list[str]:
     """The plan, from the opening of the ledger on. Returns the points it came to."""
-    async with posted(at, Path(job.ledger), job.url, datetime.fromisoformat(job.now)) as post:
-        seen: dict[str, None] = {}
+    async with posted(At(job.at), Path(job.ledger), job.url, datetime.fromisoformat(job.now)) as post:
+        loop, seen = asyncio.get_running_loop(), dict[str, None]()
 
         def tell(point: str, moment: Moment) -> None:
             seen.setdefault(point)
             if point == job.point and moment == job.moment:
-                os.kill(os.getpid(), signal.SIGKILL)
+                if moment is Moment.BEGUN:
+                    loop.call_soon(_die)  # behind the tasks that are ready: aiohttp has one that sends the request
+                else:
+                    _die()
 
-        drive_tasks(asyncio.get_running_loop(), tell)
+        drive_tasks(loop, tell)
         await driven(carry_out(post), tell)
     return list(seen)
 
 
-def main(at: At) -> None:
-    if at is not At.PAPER:
-        import ccxt.pro  # noqa: F401  # before the fork, for all children
+def main() -> None:
     for line in sys.stdin:
+        job = Job(**json.loads(line))
+        if job.at != At.PAPER:
+            import ccxt.pro  # noqa: F401  # before the fork, for all children
         child = os.fork()
         if child == 0:
-            _be_the_child(at, Job(**json.loads(line)))
+            _be_the_child(job)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _be_the_child(at: At, job: Job) -> None:
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _be_the_child(job: Job) -> None:
     try:
-        points = asyncio.run(work(at, job))
+        points = asyncio.run(work(job))
         if job.points:
             Path(job.points).write_text(json.dumps(points))
     except BaseException:
@@ -83,4 +92,4 @@ def _be_the_child(at: At, job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(At(sys.argv[1]))
+    main()

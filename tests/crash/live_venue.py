@@ -20,10 +20,10 @@ from tests.crash.paper_venue import LinkFault
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH
 from tests.venues import faults
 from tests.venues.engine import Exchange
-from tests.venues.engine_types import Market, Side
+from tests.venues.engine_types import Side
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
-from tests.venues.server import Answer, Call, Venue, VenueServer, wall_clock_ms
+from tests.venues.server import Answer, Call, VenueServer, wall_clock_ms
 from tests.venues.six import SIX
 from trading_core.domain.clock import iso
 
@@ -58,11 +58,8 @@ class Stage:
         self._kind = listing(kind)
         self._account = ""
         self._venue = self._kind.empty()
+        self.exchange = self._venue.exchange
         self.server = VenueServer(self)
-
-    @property
-    def exchange(self) -> Exchange:
-        return self._venue.exchange
 
     @property
     def skew_ms(self) -> int:
@@ -109,7 +106,7 @@ class Stage:
             exchange.move(symbol, PRICE)
         tick = exchange.markets[ETH].tick
         exchange.quote(ETH, [(PRICE - tick, SCARCE)], [(PRICE + tick, SCARCE)])
-        self._account, self._venue = account, self._kind.stand(exchange)
+        self._account, self._venue, self.exchange = account, self._kind.stand(exchange), exchange
         self.server.faults.clear()
         self.server.seen.clear()
         return Answer({}, 201)
@@ -117,7 +114,7 @@ class Stage:
     def _set_faults(self, given: Mapping[str, Sequence[str | None]]) -> Answer:
         self.server.faults.clear()
         for call, wrong in given.items():
-            self.server.faults.queue(call, *(fault and FAULTS[LinkFault(fault)] for fault in wrong))
+            self.server.faults.queue(call, *(FAULTS[LinkFault(fault)] if fault else None for fault in wrong))
         return Answer({})
 
     def _audit(self) -> Answer:

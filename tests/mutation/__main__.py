@@ -1,4 +1,4 @@
-"""Mutation testing of the risk gate, sizing, the loss memory and the transition table.
+"""Mutation testing of the risk gate, sizing, the loss memory, the transition table, and the scorers of the evals.
 
     .venv/bin/python -m tests.mutation [--sample N --seed S] [--only MODULE …]
 
@@ -21,7 +21,7 @@ from tests.mutation.plan import LEAST_SCORE, MODULES
 from tests.mutation.runner import Broken, sampled, survivors
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("trading_core", "tests", "api", "graph", "agents", "tools", "data_channels", "pyproject.toml")
+COPIED = ("trading_core", "tests", "api", "graph", "agents", "tools", "data_channels", "evals", "pyproject.toml")
 _IN_COPY, PROGRESS_EVERY = "MUTATION_COPY", 100
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MODULES = (
+GATE = (
     "trading_core/risk/engine.py",
     "trading_core/risk/checks.py",
     "trading_core/risk/checks_account.py",
@@ -13,8 +13,22 @@ MODULES = (
     "trading_core/risk/sizing.py",
     "trading_core/domain/orders.py",
 )
+SCORERS = (
+    "evals/scorers/action.py",
+    "evals/scorers/answers.py",
+    "evals/scorers/base.py",
+    "evals/scorers/bootstrap.py",
+    "evals/scorers/calibration.py",
+    "evals/scorers/evidence.py",
+    "evals/scorers/honesty.py",
+    "evals/scorers/limits.py",
+    "evals/scorers/measures.py",
+    "evals/scorers/reading.py",
+    "evals/scorers/suite.py",
+)
+MODULES = (*GATE, *SCORERS)
 # Those that say most in least time first: the first failure ends a run.
-TESTS = (
+GATE_TESTS = (
     "tests/unit/test_risk_found.py",
     "tests/unit/test_risk_bounds.py",
     "tests/unit/test_risk_facts.py",
@@ -25,7 +39,19 @@ TESTS = (
     "tests/unit/test_risk_sizing.py",
     "tests/unit/test_risk_hostile.py",
 )
+SCORER_TESTS = (
+    "tests/unit/test_scorers_action.py",
+    "tests/unit/test_scorers_evidence.py",
+    "tests/unit/test_scorers_measures.py",
+)
 OWN = {
+    "evals/scorers/bootstrap.py": "tests/unit/test_scorers_measures.py",
+    "evals/scorers/calibration.py": "tests/unit/test_scorers_measures.py",
+    "evals/scorers/measures.py": "tests/unit/test_scorers_measures.py",
+    "evals/scorers/suite.py": "tests/unit/test_scorers_measures.py",
+    "evals/scorers/answers.py": "tests/unit/test_scorers_evidence.py",
+    "evals/scorers/evidence.py": "tests/unit/test_scorers_evidence.py",
+    "evals/scorers/honesty.py": "tests/unit/test_scorers_evidence.py",
     "trading_core/risk/state.py": "tests/unit/test_risk_state.py",
     "trading_core/risk/sizing.py": "tests/unit/test_risk_sizing.py",
     "trading_core/domain/orders.py": "tests/unit/test_domain_orders.py",
@@ -34,5 +60,5 @@ LEAST_SCORE = 0.90
 
 
 def tests_for(module: str) -> list[str]:
-    """All of them, the module's own first."""
-    return sorted(TESTS, key=lambda test: test != OWN.get(module))
+    """All that are about its kind, the module's own first."""
+    return sorted(SCORER_TESTS if module in SCORERS else GATE_TESTS, key=lambda test: test != OWN.get(module))

@@ -19,13 +19,15 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import Mutant
-from tests.mutation.plan import TESTS, tests_for
+from tests.mutation.plan import tests_for
 
 # What the tests import and no mutant changes: loaded once and inherited by every fork.
 WARM = (
     "hypothesis",
     "hypothesis.strategies",
     "hypothesis.internal.conjecture.engine",
+    "langchain.agents",
+    "numpy",
     "pydantic",
     "statistics",
     "trading_core.domain.clock",
@@ -66,7 +68,7 @@ def survivors(root: Path, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, b
     if stale:
         raise Broken(f"{stale} would be tested as they were before the change")
     began = time.monotonic()
-    if not _passes(root, TESTS, 600):
+    if not _passes(root, list(dict.fromkeys(test for mutant in mutants for test in tests_for(mutant.module))), 600):
         raise Broken(f"the tests fail without any mutation\n{(root / LOG).read_text(encoding='utf-8')}")
     # A change and its undoing can fall into one second and have one size, which is all that compiled files go by.
     sys.dont_write_bytecode = True

@@ -1,0 +1,215 @@
+"""A scenario come to life: its market, its account on the ledger, its channels and faults, and a desk that decides in it.
+
+Everything runs on a simulated clock, in a folder that is thrown away, with the same core, gate, ledger and paper exchange that
+the desk has everywhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+
+from agents.models.rules import RulesModel
+from evals.aftermath import look_after
+from evals.bars import decided_at, last_close, prices_of
+from evals.channels import channels_of
+from evals.fault_counter import FaultCounter
+from evals.feeds import FoundingQuotes, SeenFeed, StagedFeed, exchange_feed
+from evals.founding import LONG_AGO, deposit_for, found, purchases, set_risk
+from evals.model_faults import FaultyModel
+from evals.prices import Price
+from evals.reading_back import asked_of, denials_of, fills_between
+from evals.schema import Scenario
+from evals.tools import tools_of
+from evals.trajectory import ToolUse, Trajectory
+from evals.venue import FaultyVenue
+from graph.config import SessionConfig
+from graph.folders import Folders
+from graph.system import TradingSystem
+from trading_core.auth.agents import runner
+from trading_core.domain.clock import SimulatedClock
+from trading_core.domain.errors import AlgoTrendyError
+from trading_core.domain.market import Timeframe
+from trading_core.domain.portfolio import Portfolio
+from trading_core.persistence.records import RunTrail
+from trading_core.persistence.session import Database
+
+
+@dataclass(slots=True)
+class World:
+    """One scenario at its decision. Use `opened`.
+
+    Attributes:
+        exchange: what trades, whatever the desk is told of it.
+        tools: every call of a tool so far.
+        before: the account at the decision.
+    """
+
+    scenario: Scenario
+    system: TradingSystem
+    clock: SimulatedClock
+    exchange: StagedFeed
+    faults: FaultCounter
+    at: datetime
+    before: Portfolio
+    tools: list[ToolUse] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+    error: str = ""
+
+    async def decide(self) -> None:
+        """Every cycle of the scenario, with its faults. What stops one is kept in `error`; the next is run all the same."""
+        length, self.faults.on = Timeframe(self.scenario.timeframe).length, True
+        for number in range(self.scenario.cycles):
+            tick = self.at + number * length
+            self.clock.advance_to(max(tick, self.clock.now()))
+            self.run_ids.append(self.system.runner.run_id(tick))
+            try:
+                result = await self.system.runner.run(tick)
+            except AlgoTrendyError as error:  # the ledger contradicts itself: trading must stop
+                self.error = str(error)
+                break
+            self.error = result.error or self.error
+        self.faults.on = False
+
+    async def account(self) -> Portfolio:
+        """The account as the ledger has it."""
+        return (await self.system.desk.account(runner(self.system.desk.account_id))).portfolio
+
+    async def trails(self) -> tuple[RunTrail, ...]:
+        """Everything on record of each cycle."""
+        async with self.system.database.reading() as uow:
+            begun = [run.id for run in await uow.runs.of_session(self.system.config.session_id)]
+            return tuple([await uow.runs.whole(run_id) for run_id in self.run_ids if run_id in begun])
+
+    def prices(self, at: datetime) -> dict[str, Decimal]:
+        """What everything trades at; symbols that never traded are missing."""
+        found = {symbol: self.exchange.price(symbol, at) for symbol in self.scenario.symbols}
+        return {symbol: price for symbol, price in found.items() if price is not None}
+
+
+@asynccontextmanager
+async def opened(
+    scenario: Scenario, home: Path, *, model: BaseChatModel | None = None, data: Path | None = None, ledger: Path | None = None
+) -> AsyncIterator[World]:
+    """A scenario's world, its account made, its clock at the decision.
+
+    Args:
+        home: an empty folder; it stays the caller's to remove.
+        model: who decides; the embedded rules when absent.
+        data: where recordings lie.
+        ledger: an empty ledger to copy, which is faster than making one.
+
+    Raises:
+        RecordingMissing: the scenario needs recordings that are not there.
+        ConfigurationError: the scenario makes no world.
+    """
+    at, timeframe = decided_at(scenario), Timeframe(scenario.timeframe)
+    prices = prices_of(scenario, data)
+    today = {symbol: last_close(one.real.bars, at) for symbol, one in prices.items()}
+    quotes, faults = FoundingQuotes(today), FaultCounter(scenario.faults)
+    seen = SeenFeed(timeframe, prices, quotes, at, faults)
+    exchange = exchange_feed(timeframe, prices, quotes, at)
+    planned = purchases(scenario, await seen.instruments(), today)
+    tools: list[ToolUse] = []
+    config = SessionConfig.parse(
+        {
+            "symbols": scenario.symbols,
+            "timeframe": scenario.timeframe,
+            "start": at,
+            "cycles": scenario.cycles,
+            "seed": scenario.seed,
+            "deposit": deposit_for(scenario.account, planned),
+            # Nobody is there to approve, so none is asked for unless the scenario is about that.
+            "limits": {"approval_above_notional": "never", **scenario.limits},
+            "rebalance_every": scenario.rebalance_every,
+        }
+    )
+    if ledger is not None:
+        folders = Folders.of(home, config)
+        folders.session.mkdir(parents=True)
+        for place in (folders.ledger, folders.answers):
+            shutil.copy(ledger, place)
+    chat = model or RulesModel()
+    if any(fault.what == "model" for fault in scenario.faults):
+        chat = FaultyModel(inner=chat, faults=faults)
+    async with TradingSystem.open(
+        config,
+        home,
+        feed=seen,
+        at=at - LONG_AGO,
+        model=chat,
+        channels=channels_of(scenario, at, faults),
+        tools=tools_of(scenario.injected, faults, tools.append),
+        exchange=exchange,
+        around=lambda broker: FaultyVenue(broker, faults),
+    ) as system:
+        clock = system.clock
+        assert isinstance(clock, SimulatedClock)  # noqa: S101  # a session over generated prices has no other
+        await found(scenario, system, clock, quotes, planned)
+        clock.advance_to(at)
+        who = runner(system.desk.account_id)
+        before = (await system.desk.account(who)).portfolio
+        await set_risk(scenario, system, at, before.equity(today))
+        yield World(scenario, system, clock, exchange, faults, at, before, tools)
+
+
+async def play(
+    scenario: Scenario,
+    home: Path,
+    *,
+    model: BaseChatModel | None = None,
+    label: str = "rules",
+    price: Price | None = None,
+    repeat: int = 0,
+    data: Path | None = None,
+    ledger: Path | None = None,
+    rules: float | None = None,
+) -> Trajectory:
+    """Let a desk decide in a scenario, and see what follows.
+
+    Args:
+        label: how the model is called in results.
+        price: of its tokens; None when it is not known.
+        rules: what the embedded model's desk came to in the same scenario.
+
+    Raises:
+        RecordingMissing, ConfigurationError: see `opened`.
+    """
+    began = time.perf_counter()
+    async with opened(scenario, home, model=model, data=data, ledger=ledger) as world:
+        await world.decide()
+        decided_until = world.clock.now()
+        after, trails = await world.account(), await world.trails()
+        last = world.at + (scenario.cycles - 1) * Timeframe(scenario.timeframe).length
+        fills = await fills_between(world.system.database, world.system.desk.account_id, world.at, decided_until)
+        aftermath = await look_after(world, last, rules) if scenario.horizon else None
+        return Trajectory(
+            scenario=scenario,
+            model=label,
+            repeat=repeat,
+            runs=trails,
+            asked=asked_of(trails, price),
+            tools=tuple(world.tools),
+            before=world.before,
+            after=after,
+            prices=world.prices(last),
+            fills=fills,
+            gate_denials=denials_of(trails),
+            aftermath=aftermath,
+            seconds=time.perf_counter() - began,
+            error=world.error,
+        )
+
+
+async def empty_ledger(path: Path) -> Path:
+    """A ledger with nothing in it, to be copied for each world."""
+    await (await Database.open(path)).close()
+    return path
