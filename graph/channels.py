@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 
 from pydantic import SecretStr
@@ -29,6 +30,8 @@ from data_channels.sentiment.reddit import Reddit
 from data_channels.sentiment.scoring import DEFAULT_SCORER, Scorer
 from data_channels.sentiment.x_api import XApi
 from data_channels.sink import ReadingSink
+from data_channels.store.base import TimeSeriesStore
+from data_channels.store.channel import StoredChannel
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
@@ -150,3 +153,17 @@ async def open_hub(
 def channels_of(hub: ChannelHub) -> list[Channel]:
     """A channel for each kind; where no source is of it, one that says so."""
     return [hub.channel(kind) or NotConfigured(kind.value) for kind in Kind]
+
+
+async def stored_channels(names: Sequence[str], store: TimeSeriesStore) -> list[Channel]:
+    """A channel for each kind out of what was kept of the named sources: what was known at an instant of the past.
+
+    Raises:
+        ConfigurationError: a name is not known.
+    """
+    sources = make_sources(names, ChannelAccess())
+    fresh: dict[Kind, dict[str, timedelta]] = {}
+    for source in sources:
+        fresh.setdefault(source.kind, {})[source.name] = source.pace.stale_after
+        await source.close()
+    return [StoredChannel(kind, store, fresh[kind]) if kind in fresh else NotConfigured(kind.value) for kind in Kind]

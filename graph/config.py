@@ -50,7 +50,7 @@ class SessionConfig(BaseModel):
         cycles: most cycles; None for every bar from start to end.
         deposit: what the paper account opens with, in the quote currency of the symbols.
         account: at the venue whose market is live; None for the paper exchange.
-        channels: sources of readings that are asked beside the market, by name.
+        channels: sources of readings beside the market, by name: asked in a live one, read from the store in a recorded one.
         standby: venues whose prices are read while the market's own cannot be; orders never go there.
         seed: of the synthetic market and of the paper exchange's bad luck.
         strategy: whose limits bind the session's orders, beside the account's; empty for none of its own.
@@ -131,8 +131,8 @@ class SessionConfig(BaseModel):
             raise ValueError("a live market needs a venue: give --venue, such as binance")
         if self.account and self.market != "live":
             raise ValueError("an account at a venue trades on its live market only")
-        if self.channels and self.market != "live":
-            raise ValueError("channels are asked about the present: they go with a live market")
+        if self.channels and self.market == "synthetic":
+            raise ValueError("nobody says anything of a generated market: channels go with a live or a recorded one")
         if self.standby and (self.market != "live" or self.venue in self.standby):
             raise ValueError("a standby is another venue than that of a live market")
         return self

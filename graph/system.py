@@ -27,7 +27,7 @@ from data_channels.store.open import open_store
 from graph.accounts import VenueAccess, venue_broker
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
-from graph.channels import ChannelAccess, channels_of, open_hub
+from graph.channels import ChannelAccess, channels_of, open_hub, stored_channels
 from graph.config import SessionConfig
 from graph.context import CycleContext, RebalancePolicy
 from graph.events import Listener, ignore
@@ -169,7 +169,7 @@ class TradingSystem:
             snapshots = Snapshots(
                 desk=desk,
                 feed=market,
-                channels=channels_of(hub) if hub else channels or _NO_CHANNELS,
+                channels=channels_of(hub) if hub else channels or await _recorded_channels(config, keys, folders.readings, stack),
                 timeframe=config.bars,
                 symbols=config.symbols,
                 contradicted=hub.contradicted if hub else None,
@@ -262,11 +262,21 @@ def _model_name(model: BaseChatModel) -> str:
     return RULES_MODEL_NAME if isinstance(model, RulesModel) else openai_compatible.describe(model)
 
 
+async def _recorded_channels(
+    config: SessionConfig, keys: ChannelAccess | None, readings: Path, stack: AsyncExitStack
+) -> Sequence[Channel]:
+    """What was kept of the sources that the config names, as it was known then."""
+    if not config.channels:
+        return _NO_CHANNELS
+    where = (keys.store if keys else None) or readings
+    return await stored_channels(config.channels, await stack.enter_async_context(await open_store(where)))
+
+
 async def _open_hub(
     config: SessionConfig, keys: ChannelAccess, market: MarketFeed, clock: Clock, readings: Path, stack: AsyncExitStack
 ) -> ChannelHub | None:
     """The sources that the config names, each asked once before the first decision; what they say is kept."""
-    if not config.channels:
+    if not config.channels or config.simulated:
         return None
     try:
         sink: TimeSeriesStore | None = await stack.enter_async_context(await open_store(keys.store or readings))

@@ -12,6 +12,7 @@ from api.commands.run import INTERRUPTED, AsJson, Quiet
 from api.home import HomeContext, program
 
 if TYPE_CHECKING:
+    from evals.compare import Comparison
     from evals.gate import GateVerdict
     from evals.results import Results
 
@@ -54,6 +55,9 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(metavar="ID|FOLDER", help="An earlier run, which the gate compares with this one.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to look at, whole in one file.")] = None,
+    json_report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as JSON.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML for a build server.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -94,7 +98,11 @@ def evaluate(
         typer.echo(f"Stopped. `{call}` goes on.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     found = console.summed_up(results, ended)
-    verdict = _judged(ctx.obj, results, thresholds, against) if gate or thresholds or against else None
+    compared = _compared(ctx.obj, results, against)
+    verdict = _judged(results, thresholds, compared) if gate or thresholds or against else None
+    from evals.report.files import write_reports
+
+    write_reports(results, html=html, json=json_report, junit=junit, verdict=verdict, comparison=compared)
     if as_json:
         typer.echo(console.as_json(found, verdict))
     else:
@@ -105,12 +113,15 @@ def evaluate(
         raise typer.Exit(_NOT_PASSED)
 
 
-def _judged(home: Path, results: Results, thresholds: Path | None, against: str | None) -> GateVerdict:
+def _compared(home: Path, results: Results, against: str | None) -> Comparison | None:
     from api.evaluation import run_folder
     from evals.compare import compare
-    from evals.gate import judge, load_thresholds
     from evals.results import Results
 
-    wanted = load_thresholds(thresholds)
-    before = None if against is None else Results.open(run_folder(home, against))
-    return judge(results, wanted, None if before is None else compare(before, results))
+    return None if against is None else compare(Results.open(run_folder(home, against)), results)
+
+
+def _judged(results: Results, thresholds: Path | None, compared: Comparison | None) -> GateVerdict:
+    from evals.gate import judge, load_thresholds
+
+    return judge(results, load_thresholds(thresholds), compared)

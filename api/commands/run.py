@@ -33,7 +33,11 @@ def run(
         str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Sources of readings beside a live market; all by default, or none.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Sources of readings: asked beside a live market (all by default), from the store else.",
+        ),
     ] = None,
     symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a bar: 15m, 1h, 1d.")] = "1h",

@@ -224,14 +224,14 @@ def _symbols_in(data: Path, timeframe: Timeframe) -> tuple[str, ...]:
 
 
 def _channels(choices: RunChoices) -> list[str]:
-    """Sources of readings: every one there is beside a live market, unless some or `none` were named."""
+    """Sources of readings: every one beside a live market and none beside another, unless some, `all` or `none` were named."""
     from graph.channels import SOURCES
 
     if choices.channels is None:
         return list(SOURCES) if choices.market == "live" else []
     names = [name.strip() for name in choices.channels.split(",")]
-    if names == ["none"]:
-        return []
+    if names in (["none"], ["all"]):
+        return [] if names == ["none"] else list(SOURCES)
     if unknown := [name for name in names if name not in SOURCES]:
         raise InvalidInput(
             f"--channels names {unknown[0]!r}", not_done=_NOT_RUN, next_step=f"Use none, or some of {', '.join(SOURCES)}"
