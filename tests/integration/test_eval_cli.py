@@ -99,6 +99,7 @@ def test_rules_over_a_folder_show_scores_and_the_distribution_of_actions(tmp_pat
     assert len(desk.results) == 1, "to go on is no new run"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_refused_and_leaves_no_folder(tmp_path: Path, suite: Path) -> None:
     desk = Desk(tmp_path, suite)
     assert "there is no suite 'nothing'" in desk.run("--suite", "nothing", status=2)
@@ -107,6 +108,7 @@ def test_what_cannot_be_run_is_refused_and_leaves_no_folder(tmp_path: Path, suit
     assert not desk.home.exists()
 
 
+@pytest.mark.slow
 def test_paid_calls_need_a_budget_and_stay_inside_it(tmp_path: Path, suite: Path, server: ModelServer) -> None:
     desk = Desk(tmp_path, suite, server)
     refused = desk.run(*desk.model(), status=2)

@@ -81,7 +81,11 @@ async def _decisions(home: Path, settings: SessionConfig, feed: SeriesFeed) -> s
 
 @pytest.mark.parametrize(
     "end",
-    [datetime(2021, 5, 11, 15, tzinfo=UTC), datetime(2021, 5, 19, 13, tzinfo=UTC), datetime(2022, 11, 8, 21, tzinfo=UTC)],
+    [
+        datetime(2021, 5, 19, 13, tzinfo=UTC),
+        pytest.param(datetime(2021, 5, 11, 15, tzinfo=UTC), marks=pytest.mark.slow),
+        pytest.param(datetime(2022, 11, 8, 21, tzinfo=UTC), marks=pytest.mark.slow),
+    ],
     ids=lambda end: f"{end:%Y-%m-%d}",
 )
 async def test_a_session_decides_the_same_whatever_comes_after_it(market: HistoryFeed, tmp_path: Path, end: datetime) -> None:
