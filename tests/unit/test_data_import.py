@@ -279,7 +279,7 @@ def test_what_is_found_in_a_folder(tmp_path: Path) -> None:
             files_in(nothing)
 
 
-CELLS = st.sampled_from(["100.5", "99", "1e2", "+1", "-1", "1_0", "٣", "", " 1", "inf", "0", "1" * 24, "1." + "0" * 24, '"1"'])
+CELLS = st.sampled_from(["100.5", "99", "1e2", "+1", "-1", "1_0", "٣", "", " 1", "inf", "0", "1" * 20, "1." + "0" * 24, '"1"'])
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
