@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, D, buy, sell
+from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, RUN, D, buy, sell
+from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import BTC, at, instrument
 from tests.unit.told_venue import ToldVenue
-from trading_core.brokers.base import OrderReport
+from trading_core.brokers.base import Balance, OrderReport
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import FillConflict, LedgerError
 from trading_core.domain.intents import TradeIntent, make_client_order_id
@@ -24,6 +25,7 @@ from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.booking import ABSENT_AFTER, OVERLAP, Booking
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.ledger import Ledger
+from trading_core.execution.transfers import Transfers
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook
@@ -327,3 +329,31 @@ def test_a_loop_that_ends_while_the_venue_is_read_ends_quietly(tmp_path: Path, c
 
     asyncio.run(leave())
     assert caplog.records == []
+
+
+async def test_a_fill_in_the_middle_of_booking_transfers_is_no_transfer(books: Books) -> None:
+    entry = buy("10")
+    await books.write(entry)
+    traded = fill(entry, "t1", "4")
+
+    class Racing(ToldVenue):
+        """Its order fills just before it tells the balances."""
+
+        async def balances(self) -> dict[str, Balance]:
+            books.venue.told = [traded]
+            return {"USDT": Balance("USDT", D(99_600), D(0)), "BTC": Balance("BTC", D("3.992"), D(0))}
+
+    listed = {BTC: instrument()}
+    transfers = Transfers(
+        books.ledger,
+        books.booking,
+        Racing(),
+        BarFeed([instrument()], {BTC: [flat(hour) for hour in range(5)]}),
+        books.clock,
+        listed,
+    )  # type: ignore[arg-type]
+    with pytest.raises(LedgerError, match="moved meanwhile"):
+        await transfers.book(OPERATOR, "a deposit, one thought")
+    assert (await books.portfolio()).balances == {"USDT": D(99_600), "BTC": D("3.992")}
+    assert (await books.portfolio()).transferred == 0
+    assert await transfers.book(OPERATOR, "again") == ()

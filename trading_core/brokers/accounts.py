@@ -56,7 +56,7 @@ class BrokerAccounts:
 
         Raises:
             NotPermitted: `who` may not manage brokers.
-            ConfigurationError: there is no such account, or it is a test venue's.
+            ConfigurationError: there is no such account, or it has traded already.
             InvalidInput: no reason was given.
         """
         who.require(Action.MANAGE_BROKERS)

@@ -95,7 +95,7 @@ class Desk:
             principals=principals,
         )
         self._replacing = Replacing(self._ledger, self._cancelling, self._proposing, self._submitting, instruments)
-        self._transfers = Transfers(self._ledger, broker, feed, clock, instruments)
+        self._transfers = Transfers(self._ledger, self._booking, broker, feed, clock, instruments)
         self._syncing = asyncio.Lock()
 
     async def account(self, principal: Principal) -> AccountView:

@@ -20,6 +20,7 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import ZERO
 from trading_core.domain.portfolio import Portfolio, Transfer
+from trading_core.execution.booking import Booking
 from trading_core.execution.ledger import Ledger
 from trading_core.persistence.session import Database
 
@@ -84,9 +85,15 @@ class Transfers:
     """Transfers of one account."""
 
     def __init__(
-        self, ledger: Ledger, broker: Broker, feed: MarketFeed, clock: Clock, instruments: Mapping[str, Instrument]
+        self,
+        ledger: Ledger,
+        booking: Booking,
+        broker: Broker,
+        feed: MarketFeed,
+        clock: Clock,
+        instruments: Mapping[str, Instrument],
     ) -> None:
-        self._ledger, self._broker, self._feed = ledger, broker, feed
+        self._ledger, self._booking, self._broker, self._feed = ledger, booking, broker, feed
         self._clock, self._instruments = clock, instruments
 
     async def book(self, principal: Principal, reason: str) -> tuple[Transfer, ...]:
@@ -101,6 +108,8 @@ class Transfers:
         before, now = await self._ledger.book(), self._clock.now()
         ours, currency = before.portfolio.balances, before.portfolio.currency
         at_venue = {asset: balance.total for asset, balance in (await self._broker.balances()).items()}
+        # A fill before these balances were read is part of them: booked now, it shows below as an account that moved.
+        await self._booking.sync()
         differ = {asset: at_venue.get(asset, ZERO) - ours.get(asset, ZERO) for asset in sorted({*ours, *at_venue})}
         async with self._ledger.reading() as uow:
             booked = await uow.transfers.fills_so_far(self._ledger.account_id)
