@@ -110,10 +110,15 @@ CALLS: dict[str, tuple[frozenset[Action], Call]] = {
         frozenset({A.APPROVE}),
         lambda core, who: core.desk.decide_approval(who, ASKED.intent_id, approve=False, reason="no"),
     ),
+    "Desk.preview": (ENTERS, lambda core, who: core.desk.preview(who, buy("1", leg="p", proposer=who.name))),
     "Desk.affordable": (ENTERS, lambda core, who: core.desk.affordable(who, buy("1", proposer=who.name))),
     "Desk.account": (frozenset({A.READ_PORTFOLIO, A.READ_ORDERS, A.READ_RISK}), lambda core, who: core.desk.account(who)),
     "Desk.agrees": (frozenset({A.READ_PORTFOLIO}), lambda core, who: core.desk.agrees(who)),
     "Desk.observe": (OPERATES, lambda core, who: core.desk.observe(who, {}, core.view)),
+    "Desk.cancel": (
+        frozenset({A.SUBMIT}),
+        lambda core, who: core.desk.cancel(who, make_client_order_id(READY.intent_id)),
+    ),
     "Desk.cancel_entries": (OPERATES, lambda core, who: core.desk.cancel_entries(who, but_run="r2")),
     "Desk.sync": (OPERATES, lambda core, who: core.desk.sync(who)),
     "Desk.listen": (OPERATES, lambda core, who: heard_first(core.world.desk, who)),
@@ -132,6 +137,7 @@ CALLS: dict[str, tuple[frozenset[Action], Call]] = {
     "Control.resume_trading": (CONTROLS, lambda core, who: core.control.resume_trading(who, "a test", {})),
     "Users.all": (MANAGES, lambda core, who: core.auth.users.all(who)),
     "Users.named": (MANAGES, lambda core, who: core.auth.users.named(who, "alice")),
+    "Users.get": (MANAGES, lambda core, who: core.auth.users.get(who, core.user_id)),
     "Users.create": (
         MANAGES,
         lambda core, who: core.auth.users.create(who, "bob", "bob@example.org", PASSWORD, Role.VIEWER),

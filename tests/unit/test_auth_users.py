@@ -238,6 +238,7 @@ async def test_every_change_is_told_to_the_audit_trail_without_any_secret(world:
         told = [row async for row in uow.audit.walk()]
     assert [(row.action, row.actor) for row in told] == [
         (AuditAction.USER_CREATED, "root"),
+        (AuditAction.LOGIN, "user:alice"),
         (AuditAction.API_KEY_ISSUED, "user:alice"),
         (AuditAction.API_KEY_REVOKED, "user:alice"),
         (AuditAction.USER_CHANGED, "root"),
@@ -247,8 +248,8 @@ async def test_every_change_is_told_to_the_audit_trail_without_any_secret(world:
         (AuditAction.USER_DEACTIVATED, "root"),
         (AuditAction.USER_CHANGED, "root"),
     ]
-    assert (json.loads(told[3].before or ""), json.loads(told[3].after or "")) == ({"role": "trader"}, {"role": "viewer"})
-    assert (json.loads(told[4].before or ""), json.loads(told[4].after or "")) == ({"accounts": ["paper"]}, {"accounts": []})
+    assert (json.loads(told[4].before or ""), json.loads(told[4].after or "")) == ({"role": "trader"}, {"role": "viewer"})
+    assert (json.loads(told[5].before or ""), json.loads(told[5].after or "")) == ({"accounts": ["paper"]}, {"accounts": []})
     for secret in (PASSWORD.get_secret_value(), OTHER.get_secret_value(), text.get_secret_value(), "argon2"):
         assert secret not in repr(told)
 

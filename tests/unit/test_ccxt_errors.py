@@ -13,7 +13,8 @@ from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.ccxt_errors import OUTCOMES, Outcome, is_absent, is_passing, outcome_of, reading, writing
 from trading_core.brokers.ccxt_forms import form_of, misfits, passable_form
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import COINBASE, PROFILES, VenueProfile, profile_of
+from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues import COINBASE, PROFILES, profile_of
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, ConfigurationError, OrderRefused
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import OrderRequest, OrderType, Side, TimeInForce

@@ -14,7 +14,8 @@ from tests.venues.local import QuickClock
 from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.ccxt_forms import form_of
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import COINBASE, PROFILES, VenueProfile
+from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues import COINBASE, PROFILES
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import OrderRequest, OrderType, Side
 

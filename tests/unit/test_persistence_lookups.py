@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, text
 
+from tests.unit.desk_rows import one_of_each
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.intents import Approval, Check, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import Money
@@ -106,6 +107,7 @@ async def trade(uow: UnitOfWork, run_id: str, account: str) -> None:
     await uow.portfolios.record(PortfolioSnapshotRecord(account, run_id, AT, Decimal(1000), Decimal(1000)))
     await uow.risk.save(account, {"state": "halted"}, AT)
     await uow.risk.change(RiskStateChange(account, "active", "halted", "olga", "why", AT))
+    await one_of_each(uow, account, run_id)
 
 
 async def test_runs_are_counted_within_their_session(database: Database) -> None:

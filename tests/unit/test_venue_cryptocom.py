@@ -6,17 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from random import Random
 
 import pytest
 from ccxt import pro as ccxt
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_channels.market.live import LiveFeed
 from tests.venues import faults
 from tests.venues.cryptocom import FEES, CryptocomVenue
-from tests.venues.cryptocom_auth import Asked, parameter_text, signature
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Market, Print, Side
 from tests.venues.faults import Fault
@@ -287,24 +283,6 @@ async def test_a_clock_that_is_a_minute_off_is_refused(skew_ms: int, venue: Cryp
         await client.fetch_balance()
     venue.skew_ms = skew_ms // 2
     await client.fetch_balance()
-
-
-PARAMS = st.recursive(
-    st.one_of(st.text(max_size=5), st.integers(), st.none()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text(max_size=5), PARAMS, max_size=4), st.randoms(use_true_random=False))
-def test_a_signature_does_not_depend_on_the_order_of_parameters(params: dict[str, object], chance: Random) -> None:
-    names = list(params)
-    chance.shuffle(names)
-    shuffled = {name: params[name] for name in names}
-    assert parameter_text(shuffled) == parameter_text(params)
-    asked = Asked("1", "private/get-trades", params, "key", "", "2")
-    assert signature(asked, "a") == signature(Asked("1", "private/get-trades", shuffled, "key", "", "2"), "a")
-    assert signature(asked, "a") != signature(asked, "b")
 
 
 FAULTS: list[tuple[Fault, type[Exception]]] = [

@@ -63,6 +63,14 @@ class AuditAction(StrEnum):
     BROKER_PRODUCTION = "broker.production"
     BROKER_SANDBOX = "broker.sandbox"
     TRANSFER_BOOKED = "transfer.booked"
+    SCHEDULE_ADDED = "schedule.added"
+    SCHEDULE_CHANGED = "schedule.changed"
+    SCHEDULE_DELETED = "schedule.deleted"
+    PAUSED = "pause.put"
+    UNPAUSED = "pause.lifted"
+    AGENT_CHANGED = "agent.changed"
+    RUN_CANCELLED = "run.cancelled"
+    LOGIN = "user.logged_in"
 
 
 class SubjectKind(StrEnum):
@@ -75,6 +83,9 @@ class SubjectKind(StrEnum):
     API_KEY = "api_key"
     SETTING = "setting"
     CREDENTIAL = "credential"
+    RUN = "run"
+    SCHEDULE = "schedule"
+    AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from trading_core.auth.identity import Identity, bad_token, by_api_key, no_such_
 from trading_core.auth.opaque import TokenBytes, digest, random_id, random_text
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import InvalidInput, NotPermitted, UserError
+from trading_core.domain.errors import InvalidInput, NotPermitted, UnknownUser, UserError
 from trading_core.persistence.identity_records import ApiKey, User
 from trading_core.persistence.session import Database
 
@@ -142,14 +142,17 @@ class ApiKeys:
         async with self._database.reading() as uow:
             return await uow.api_keys.of_user(user_id)
 
-    async def revoke(self, who: Identity | Principal, key_id: str) -> None:
+    async def revoke(self, who: Identity | Principal, key_id: str, *, user_id: str | None = None) -> None:
         """Revoke a key: an identity one of its own, whoever manages users anybody's. A second time changes nothing.
+
+        Args:
+            user_id: whose it must be, for a principal who names the user.
 
         Raises:
             UserError: there is no such key, or it is another's, which is not told apart.
             NotPermitted: the identity came by an API key, or the principal does not manage users.
         """
-        owner = None
+        owner = user_id
         if isinstance(who, Identity):
             who.own_login()
             owner, actor = who.user.id, who.principal
@@ -159,7 +162,7 @@ class ApiKeys:
         async with self._database.transaction() as uow:
             found = await uow.api_keys.get(key_id)
             if found is None or owner not in {None, found[0].user_id}:
-                raise UserError(f"no key has the id {key_id!r}", not_done="No key was revoked", next_step="List the keys")
+                raise UnknownUser(f"no key has the id {key_id!r}", not_done="No key was revoked", next_step="List the keys")
             now = self._clock.now()
             if await uow.api_keys.revoke(key_id, now):
                 before, after = {"revoked_at": None}, {"revoked_at": now, "user_id": found[0].user_id}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trading_core.auth.permissions import Principal
 from trading_core.auth.roles import ROLE_ACTIONS
-from trading_core.domain.errors import NotAuthenticated, NotPermitted, UserError
+from trading_core.domain.errors import NotAuthenticated, NotPermitted, UnknownUser
 from trading_core.persistence.identity_records import ApiKey, Login, User
 
 if TYPE_CHECKING:
@@ -92,6 +92,6 @@ def bad_token() -> NotAuthenticated:
     return NotAuthenticated("the token was not accepted", not_done="Nothing was done", next_step="Log in again, or use a new key")
 
 
-def no_such_user(name: str, not_done: str) -> UserError:
+def no_such_user(name: str, not_done: str) -> UnknownUser:
     """The answer to whoever manages users, and to nobody else."""
-    return UserError(f"no user is called {name!r}", not_done=not_done, next_step="List the users")
+    return UnknownUser(f"no user is called {name!r}", not_done=not_done, next_step="List the users")

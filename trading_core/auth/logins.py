@@ -75,7 +75,10 @@ class Logins:
             login = Login(random_id(self._token_bytes), user.id, now, now + self._settings.longest)
             await uow.logins.start(login)
             await uow.users.set_last_login(user.id, now)
-            return await self._tokens(uow, user, login, now)
+            tokens = await self._tokens(uow, user, login, now)
+            after = {"expires_at": login.expires_at}
+            await uow.audit.append(AuditEntry(now, user_name(user), AuditAction.LOGIN, SubjectKind.USER, user.id, after=after))
+            return tokens
 
     async def refresh(self, token: SecretStr) -> Tokens:
         """New tokens for a refresh token, which is used up.

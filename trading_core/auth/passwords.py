@@ -97,6 +97,14 @@ class PasswordHasher:
         self._threads = ThreadPoolExecutor(cost.at_once, thread_name_prefix="password")
         self._nobodys = self._hash(random_text(token_bytes))
 
+    async def check(self, password: SecretStr, own_words: Iterable[str] = ()) -> None:
+        """`check_password`, in a thread: the estimate takes milliseconds.
+
+        Raises:
+            WeakPassword: saying which rule it breaks.
+        """
+        await self._run(lambda: check_password(password, own_words))
+
     async def hash(self, password: SecretStr) -> str:
         """The hash of a password that kept the rules, in the PHC string format."""
         return await self._run(lambda: self._hash(_normalised(password.get_secret_value())))

@@ -71,9 +71,12 @@ class Principal:
             )
 
 
+OPERATOR = "operator"  # the role of the person at the machine; no table of roles has it
+
+
 def operator(name: str, *account_ids: str) -> Principal:
     """A person at the command line of the desk's own machine: everything, on these accounts.
 
     Whoever can write to the machine's files needs no permission of ours; the name is for the record.
     """
-    return Principal(name, frozenset(Action), frozenset(account_ids), role="operator")
+    return Principal(name, frozenset(Action), frozenset(account_ids), role=OPERATOR)

@@ -18,7 +18,7 @@ from trading_core.auth.identity import Identity, no_such_user
 from trading_core.auth.lockout import PasswordGuard, subject_of
 from trading_core.auth.logins import logins_ended
 from trading_core.auth.opaque import TokenBytes, random_id, random_text
-from trading_core.auth.passwords import PasswordHasher, check_password
+from trading_core.auth.passwords import PasswordHasher
 from trading_core.auth.permissions import Action, Principal
 from trading_core.auth.roles import ROLE_ACTIONS, Role
 from trading_core.domain.clock import Clock
@@ -69,7 +69,7 @@ class Users:
             UserError: the name or the e-mail address is taken, in whatever spelling.
         """
         user = self._new(actor, username, email, role, accounts)
-        check_password(password, (username, email))
+        await self._hasher.check(password, (username, email))
         password_hash = await self._hasher.hash(password)
         async with self._database.transaction() as uow:
             await self._add(uow, actor, user, password_hash)
@@ -116,6 +116,20 @@ class Users:
         if known is None:
             raise no_such_user(name, "Nothing was changed")
         return known.user
+
+    async def get(self, actor: Principal, user_id: str) -> User:
+        """The user of an id.
+
+        Raises:
+            NotPermitted: the actor does not manage users.
+            UnknownUser: there is none.
+        """
+        actor.require(Action.MANAGE_USERS)
+        async with self._database.reading() as uow:
+            known = await uow.users.get(user_id)
+        if known is None:
+            raise no_such_user(user_id, "Nothing was changed")
+        return known
 
     async def change_role(self, actor: Principal, user_id: str, role: Role) -> User:
         """Give another role. Access tokens of the old one are refused from now on; a refresh brings one of the new.
@@ -204,7 +218,7 @@ class Users:
             WeakPassword: the new password breaks a rule.
         """
         identity.own_login()
-        check_password(new, (identity.user.username, identity.user.email))
+        await self._hasher.check(new, (identity.user.username, identity.user.email))
         password_hash = await self._hasher.hash(new)
         async with self._guard.proven(identity.user.username, current) as (uow, user):
             await self._set_password(uow, identity.principal.name, user, password_hash)
@@ -220,7 +234,7 @@ class Users:
         actor.require(Action.MANAGE_USERS)
         async with self._database.reading() as uow:
             known = await uow.users.get(user_id)
-        check_password(new, () if known is None else (known.username, known.email))
+        await self._hasher.check(new, () if known is None else (known.username, known.email))
         password_hash = await self._hasher.hash(new)
         async with self._database.transaction() as uow:
             await uow.login_failures.clear(subject_of(user_id))  # first, as a login does: two orders of locking could meet

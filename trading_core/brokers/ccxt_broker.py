@@ -25,7 +25,7 @@ from trading_core.brokers.ccxt_stream import PrivateStream
 from trading_core.brokers.ccxt_words import balances_of, client_id_of, fill_of, instrument_of, number, report_of
 from trading_core.brokers.client_ids import ClientIds
 from trading_core.brokers.permissions import KeyPermissions
-from trading_core.brokers.venues import VenueProfile
+from trading_core.brokers.venue_profile import VenueProfile
 from trading_core.domain.clock import Clock, utc
 from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnavailable, InvalidInput, OrderRefused
 from trading_core.domain.instruments import Instrument

@@ -14,7 +14,7 @@ from trading_core.brokers.ccxt_errors import last_status
 from trading_core.brokers.ccxt_sockets import HasSockets
 from trading_core.brokers.ccxt_turns import in_turn
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import VenueProfile
+from trading_core.brokers.venue_profile import VenueProfile
 from trading_core.domain.errors import ConfigurationError
 
 Row = dict[str, object]

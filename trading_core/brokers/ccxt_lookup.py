@@ -11,8 +11,8 @@ from trading_core.brokers.ccxt_client import Exchange, Row
 from trading_core.brokers.ccxt_errors import is_absent
 from trading_core.brokers.ccxt_history import read_all
 from trading_core.brokers.ccxt_words import client_id_of
+from trading_core.brokers.venue_profile import Lookup, PastOrders, VenueProfile
 from trading_core.brokers.venue_streams import matches
-from trading_core.brokers.venues import Lookup, PastOrders, VenueProfile
 from trading_core.domain.clock import to_ms
 from trading_core.domain.errors import BrokerUnavailable
 

@@ -15,8 +15,8 @@ from trading_core.brokers.ccxt_lookup import Finder
 from trading_core.brokers.ccxt_sockets import Sockets
 from trading_core.brokers.ccxt_words import client_id_of, fill_of, report_of
 from trading_core.brokers.client_ids import ClientIds
+from trading_core.brokers.venue_profile import VenueProfile
 from trading_core.brokers.venue_streams import Told, matches
-from trading_core.brokers.venues import VenueProfile
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import BrokerUnavailable
 

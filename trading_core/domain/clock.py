@@ -59,11 +59,14 @@ def utc(instant: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        InvalidInput: for a naive datetime, whose instant is not known.
+        InvalidInput: for a naive datetime, whose instant is not known, and for one that UTC has no date for.
     """
     if instant.tzinfo is None:
         raise InvalidInput(f"{instant.isoformat()} has no time zone", next_step="Give times with an offset, or in UTC with Z")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{instant.isoformat()} lies outside the calendar in UTC", next_step="Give a nearer time") from None
 
 
 def iso(instant: datetime) -> str:

@@ -7,7 +7,8 @@
     │   └── InvalidOrder            breaks a venue filter before it is sent
     ├── NotAuthenticated            who is asking is not established; never says why
     ├── NotPermitted                the actor may not do this
-    ├── UserError                   unknown, or a name that is taken
+    ├── UserError                   deactivated, or a name that is taken
+    │   └── UnknownUser             no such user or key
     ├── MarketDataError
     │   ├── BadMarketFile           a history file, refused with the line
     │   └── MarketDataUnavailable   no price, no bars, feed out of reach
@@ -27,7 +28,8 @@
     │   ├── SecretUnavailable       a secret store that failed: unknown, which is not absent
     │   └── SecretUnreadable        kept encrypted, and not to be opened with the keys there are
     ├── ApprovalError               expired, drifted, already decided
-    ├── RunError                    not found, not resumable
+    ├── RunError                    another payload, not resumable
+    │   └── UnknownRun              not on record
     └── ModelError
         ├── ModelUnavailable        endpoint out of reach, refused or too slow
         └── InvalidAnswer           an answer that breaks its schema after the repair
@@ -81,7 +83,11 @@ class NotPermitted(AlgoTrendyError):
 
 
 class UserError(AlgoTrendyError):
-    """A user or a key that does not exist, or a name that is taken."""
+    """A user or a key that does not exist or is out of use, or a name that is taken."""
+
+
+class UnknownUser(UserError):
+    """A user or a key that does not exist."""
 
 
 class MarketDataError(AlgoTrendyError):
@@ -185,6 +191,10 @@ class ApprovalError(AlgoTrendyError):
 
 class RunError(AlgoTrendyError):
     """A run that does not exist or cannot go on."""
+
+
+class UnknownRun(RunError):
+    """A run that is not on record."""
 
 
 class ModelError(AlgoTrendyError):

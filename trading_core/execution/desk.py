@@ -14,11 +14,11 @@ from decimal import Decimal
 from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker, OrderReport
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import AlgoTrendyError, LedgerError
+from trading_core.domain.errors import AlgoTrendyError, InvalidInput, LedgerError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Approval, RiskDecision, TradeIntent
 from trading_core.domain.market import MarketFeed
-from trading_core.domain.orders import Fill, Order, Side
+from trading_core.domain.orders import Fill, Order, Purpose, Side
 from trading_core.domain.portfolio import Transfer
 from trading_core.execution.book import AccountView
 from trading_core.execution.booking import Booking
@@ -32,6 +32,7 @@ from trading_core.execution.reconcile import Difference, Reconciler, Reconciliat
 from trading_core.execution.replacing import Replacing
 from trading_core.execution.submitting import Submitting
 from trading_core.execution.transfers import Transfers
+from trading_core.persistence.records import RunKind
 from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook
 from trading_core.risk.state import AccountRisk, Withdrawal
@@ -136,6 +137,15 @@ class Desk:
             InvalidInput: it has expired.
         """
         return await self._proposing.propose_fitting(principal, wanted)
+
+    async def preview(self, principal: Principal, intent: TradeIntent) -> RiskDecision:
+        """What the gate would say to an intent now. Nothing is written, and nothing is reserved.
+
+        Raises:
+            NotPermitted: the principal may not propose this.
+            InvalidInput: it has expired.
+        """
+        return await self._proposing.preview(principal, intent)
 
     async def affordable(self, principal: Principal, intent: TradeIntent) -> Decimal:
         """The largest quantity up to the intent's own that every quantity-dependent check lets pass; 0 for none.
@@ -323,7 +333,7 @@ class Desk:
             return after
 
     async def cancel_entries(self, principal: Principal, *, but_run: str) -> tuple[Order, ...]:
-        """Take back buys that earlier runs left working: a new run decides anew.
+        """Take back buys that earlier cycles left working: a new one decides anew. What a person ordered works on.
 
         Raises:
             NotPermitted: the principal may not operate the desk.
@@ -331,4 +341,28 @@ class Desk:
         principal.require(Action.OPERATE, self.account_id)
         view = await self._view()
         stale = [order for order in view.live_orders if order.run_id != but_run and order.side is Side.BUY]
-        return tuple([await self._cancelling.cancel(order) for order in stale])
+        if not stale:
+            return ()
+        async with self._ledger.reading() as uow:
+            runs = {run_id: await uow.runs.get(run_id) for run_id in dict.fromkeys(order.run_id for order in stale)}
+        ordered = {run_id for run_id, run in runs.items() if run is not None and run.kind is RunKind.ORDER}
+        return tuple([await self._cancelling.cancel(order) for order in stale if order.run_id not in ordered])
+
+    async def cancel(self, principal: Principal, client_order_id: str) -> Order:
+        """Take one order back, and wait a moment for what comes of it: a fill can win the race. One that is over stays as it is.
+
+        Raises:
+            NotPermitted: the principal may not submit.
+            LedgerError: the order is not on record here.
+            InvalidInput: it is a protective stop, which the core would place again.
+            BrokerUnavailable: the venue could not be read afterwards; the order stands as it is on record.
+        """
+        principal.require(Action.SUBMIT, self.account_id)
+        order = await self._ledger.order(client_order_id)
+        if order.purpose is Purpose.STOP:
+            raise InvalidInput(
+                f"order {client_order_id!r} is the protective stop of a holding",
+                not_done="It was not taken back",
+                next_step=f"Sell {order.symbol}, and the stop goes with it",
+            )
+        return await self._cancelling.cancel(order) if order.is_live else order

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from trading_core.audit.entry import AuditAction, SubjectKind, recorded
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock, utc
-from trading_core.domain.errors import ApprovalError, InvalidInput, NotPermitted
+from trading_core.domain.errors import InvalidInput
 from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Purpose
+from trading_core.execution.approving import answer
 from trading_core.execution.inputs import InputsReader
 from trading_core.execution.ledger import Entry, Ledger
 from trading_core.risk.engine import GateInputs, evaluate
@@ -69,32 +69,29 @@ class Proposing:
     async def decide_approval(self, principal: Principal, intent_id: str, *, approve: bool, reason: str) -> Approval:
         """See `Desk.decide_approval`."""
         principal.require(Action.APPROVE, self._ledger.account_id)
-        now = self._clock.now()
-        state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
         async with self._ledger.writing() as entry:
-            uow = entry.uow
-            asked, intent = await uow.approvals.get(intent_id), await uow.intents.get(intent_id)
-            if asked is None or intent is None or intent.account_id != self._ledger.account_id:
-                raise ApprovalError(f"no approval is asked for intent {intent_id[:12]!r}", not_done="Nothing was approved")
-            if approve and principal.name == intent.proposer and self._limits_of(intent).four_eyes:
-                raise NotPermitted(
-                    f"{principal.name!r} proposed intent {intent_id[:12]!r} and may not approve it too",
-                    not_done="Nothing was approved",
-                    next_step="Ask another operator",
-                )
-            if asked.state is ApprovalState.PENDING and now > asked.expires_at:
-                state, reason = ApprovalState.EXPIRED, "it was not answered in time"
-            decided = await uow.approvals.decide(intent_id, state, by=principal.name, at=now, reason=reason)
-            if decided.state is not ApprovalState.APPROVED:
-                entry.book = entry.book.releasing(intent_id)
-            given = AuditAction.APPROVAL_GIVEN if decided.state is ApprovalState.APPROVED else AuditAction.APPROVAL_REFUSED
-            told = [recorded(one, "state", "content_hash", "price", "reason") for one in (asked, decided)]
-            entry.tell(principal.name, given, SubjectKind.INTENT, intent_id, *told, run_id=intent.run_id)
-        if decided.state is ApprovalState.EXPIRED:
-            raise ApprovalError(
-                f"the approval of {intent_id[:12]!r} expired at {asked.expires_at}", not_done="Nothing was approved"
+            answered = await answer(
+                entry.uow,
+                principal,
+                intent_id,
+                approve=approve,
+                reason=reason,
+                now=self._clock.now(),
+                limits_of=self._limits_of,
+                account_id=self._ledger.account_id,
             )
-        return decided
+            if answered.after.state is not ApprovalState.APPROVED:
+                entry.book = entry.book.releasing(intent_id)
+            entry.tell(principal.name, *answered.audit, run_id=answered.intent.run_id)
+        return answered.require_in_time()
+
+    async def preview(self, principal: Principal, intent: TradeIntent) -> RiskDecision:
+        """See `Desk.preview`."""
+        self.check(principal, intent)
+        tickers = await self._inputs.tickers(intent.symbol)
+        book = await self._ledger.book()
+        inputs = self._inputs.read(book, principal, tickers, has_approval=False, but=intent.intent_id)
+        return evaluate(intent, inputs, self._limits_of(intent))
 
     def check(self, principal: Principal, intent: TradeIntent) -> None:
         """Whether an intent can be put to the gate at all.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trading_core.auth.identity import user_principal
-from trading_core.auth.permissions import Action, Principal
+from trading_core.auth.permissions import OPERATOR, Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import BrokerError, LedgerError, OrderRefused
@@ -72,7 +72,8 @@ class Submitting:
             tickers = await self._inputs.tickers(intent.symbol)
             async with self._ledger.writing() as entry:
                 said = await self._said(entry, intent)
-                decision = said or await self._decide(entry, intent, self._held_of(intent, entry.book), tickers)
+                held = self._held_of(intent, entry.book)
+                decision = said or await self._decide(entry, principal, intent, held, tickers)
             if not isinstance(decision, RiskDecision) or decision.verdict is not Verdict.APPROVED:
                 return decision
             await self._cancelling.cancel_stops(intent.symbol, entry.book)
@@ -97,7 +98,7 @@ class Submitting:
             if said is not None:
                 return said
             sized = self._held_of(intent, entry.book) if only_held else intent
-            decision = await self._decide(entry, intent, sized, tickers)
+            decision = await self._decide(entry, principal, intent, sized, tickers)
             if decision.verdict is not Verdict.APPROVED:
                 return decision
             request = make_request(sized, self._instruments[intent.symbol], ticker, style)
@@ -117,10 +118,14 @@ class Submitting:
         decisions = await entry.uow.intents.decisions_of(intent.intent_id)
         return next((earlier for earlier in decisions if earlier.verdict is Verdict.DENIED), None)
 
-    async def _decide(self, entry: Entry, intent: TradeIntent, sized: TradeIntent, tickers: Mapping[str, Ticker]) -> RiskDecision:
+    async def _decide(
+        self, entry: Entry, sender: Principal, intent: TradeIntent, sized: TradeIntent, tickers: Mapping[str, Ticker]
+    ) -> RiskDecision:
         """The gate's word at submission, with the proposer's own authority. `sized` is the intent, or less of it."""
         limits = self._limits.of(intent.account_id, intent.strategy)
-        known = self._principals.get(intent.proposer) or await user_principal(entry.uow, intent.proposer)
+        # No table knows the person at the machine, who sends in person what that person proposed.
+        at_machine = sender if sender.role == OPERATOR and sender.name == intent.proposer else None
+        known = self._principals.get(intent.proposer) or await user_principal(entry.uow, intent.proposer) or at_machine
         proposer = known or Principal(intent.proposer, frozenset(), frozenset())
         inputs = self._inputs.read(entry.book, proposer, tickers, has_approval=False, but=intent.intent_id)
         decision = evaluate(sized, inputs, limits)

@@ -19,13 +19,21 @@ class RunKind(StrEnum):
     CYCLE = "cycle"
     CONVERSATION = "conversation"
     REBALANCE = "rebalance"
+    ORDER = "order"  # what an operator wants traded
 
 
 class RunState(StrEnum):
+    QUEUED = "queued"  # asked for, and not begun
     RUNNING = "running"
     WAITING = "waiting"  # for an operator's approval
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# Tuples, for queries by list: an index on the state serves those, and none serves "not in".
+ENDED_STATES = (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+OPEN_STATES = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING)
 
 
 class Outcome(StrEnum):
@@ -46,7 +54,12 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One execution of a graph. `as_of` is the instant up to which it may know the world."""
+    """One execution of a graph.
+
+    Attributes:
+        as_of: the instant up to which it may know the world; of a queued run, when it was asked for.
+        started_at: when it began; of a queued run, when it was asked for.
+    """
 
     id: str
     account_id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_core.persistence import audit_tables, credential_tables, identity_tables
+from trading_core.persistence import audit_tables, credential_tables, desk_tables, identity_tables
 from trading_core.persistence.tables import metadata as metadata
 
-PARTS = (audit_tables, credential_tables, identity_tables)  # importing them puts their tables into `metadata`
+PARTS = (audit_tables, credential_tables, desk_tables, identity_tables)  # importing them puts their tables into `metadata`

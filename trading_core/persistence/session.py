@@ -12,18 +12,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from trading_core.persistence.engines import create_engine, parse_location, reader
 from trading_core.persistence.faults import storage_errors
 from trading_core.persistence.group_commit import GroupCommit
-from trading_core.persistence.migrate import migrating, upgrade
+from trading_core.persistence.migrate import current, migrating, upgrade
 from trading_core.persistence.settings import DatabaseSettings
 from trading_core.persistence.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many of a database's connections are in use, are open and idle, and are kept open at most."""
+
+    in_use: int
+    idle: int
+    kept: int
 
 
 class Database:
@@ -49,6 +60,23 @@ class Database:
         async with migrating(url, settings) as migrator:
             await upgrade(migrator)
         return cls(create_engine(url, settings))
+
+    @property
+    def connections(self) -> Connections:
+        """How its connections are used just now."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool):
+            raise TypeError(f"a database of the desk has a pool, and this one has {type(pool).__name__}")
+        return Connections(pool.checkedout(), pool.checkedin(), pool.size())
+
+    async def revision(self) -> str | None:
+        """The revision its tables are at, read from it now.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+        """
+        with storage_errors():
+            return await current(self._reader)
 
     async def close(self) -> None:
         """Close every connection. The database must not be used afterwards."""

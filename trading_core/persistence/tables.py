@@ -32,7 +32,7 @@ metadata = MetaData(
 )
 
 # SQLite numbers rows on its own only under the exact type INTEGER.
-_Serial = BigInteger().with_variant(Integer(), "sqlite")
+Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 # `version` counts the transactions that wrote to the account or to what counts against it.
 accounts = Table(
@@ -51,7 +51,7 @@ accounts = Table(
 transfers = Table(
     "transfers",
     metadata,
-    Column("sequence", _Serial, primary_key=True, autoincrement=True),
+    Column("sequence", Serial, primary_key=True, autoincrement=True),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False, index=True),
     Column("asset", Text, nullable=False),
     Column("amount", Exact, nullable=False),
@@ -91,12 +91,12 @@ snapshots = Table(
     Column("content", JsonText, nullable=False),
 )
 
-# `sequence` keeps the order in which runs were started: simulated clocks repeat and cannot tell it. `number` counts those of a
-# session, from 0.
+# `sequence` keeps the order in which runs were started: simulated clocks repeat and cannot tell it. `number` counts the
+# cycles of a session that came before, from 0. `queue` writes one before it is started: `started_at` and `as_of` are then when it was asked for.
 runs = Table(
     "runs",
     metadata,
-    Column("sequence", _Serial, primary_key=True, autoincrement=True),
+    Column("sequence", Serial, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False),
     Column("session_id", Text, ForeignKey("sessions.id")),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
@@ -111,8 +111,10 @@ runs = Table(
     UniqueConstraint("id"),
     Index(None, "account_id", "state"),
     Index(None, "account_id", "sequence"),
+    Index(None, "account_id", "started_at"),
     Index(None, "session_id", "state"),
     Index(None, "session_id", "sequence"),
+    Index(None, "session_id", "number"),
 )
 
 decisions = Table(
@@ -262,7 +264,7 @@ order_events = Table(
 fills = Table(
     "fills",
     metadata,
-    Column("sequence", _Serial, primary_key=True, autoincrement=True),
+    Column("sequence", Serial, primary_key=True, autoincrement=True),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
     Column("trade_id", Text, nullable=False),
     Column("client_order_id", Text, ForeignKey("orders.client_order_id"), nullable=False, index=True),
@@ -331,7 +333,7 @@ account_risk = Table(
 risk_state_changes = Table(
     "risk_state_changes",
     metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Serial, primary_key=True, autoincrement=True),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False, index=True),
     Column("from_state", Text, nullable=False),
     Column("to_state", Text, nullable=False),

@@ -6,21 +6,32 @@ from functools import cached_property
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trading_core.persistence.repositories.agent_settings import AgentSettingsRepository
 from trading_core.persistence.repositories.answers import AnswersRepository
 from trading_core.persistence.repositories.api_keys import ApiKeysRepository
 from trading_core.persistence.repositories.approvals import ApprovalsRepository
 from trading_core.persistence.repositories.audit import AuditRepository
 from trading_core.persistence.repositories.broker_accounts import BrokerAccountsRepository
 from trading_core.persistence.repositories.claims import Claims
+from trading_core.persistence.repositories.conversations import ConversationsRepository
 from trading_core.persistence.repositories.credentials import CredentialsRepository
 from trading_core.persistence.repositories.decisions import DecisionsRepository, EvidenceRepository
+from trading_core.persistence.repositories.events import EventsRepository
+from trading_core.persistence.repositories.figures import FiguresRepository
 from trading_core.persistence.repositories.fills import FillsRepository
 from trading_core.persistence.repositories.intents import IntentsRepository
+from trading_core.persistence.repositories.kept_answers import KeptAnswersRepository
+from trading_core.persistence.repositories.leases import LeasesRepository
 from trading_core.persistence.repositories.logins import LoginsRepository
 from trading_core.persistence.repositories.orders import OrdersRepository
+from trading_core.persistence.repositories.pages import PagesRepository
+from trading_core.persistence.repositories.pauses import PausesRepository
 from trading_core.persistence.repositories.portfolios import PortfoliosRepository
+from trading_core.persistence.repositories.proposals import ProposalsRepository
 from trading_core.persistence.repositories.risk import RiskRepository
+from trading_core.persistence.repositories.run_requests import RunRequestsRepository
 from trading_core.persistence.repositories.runs import RunsRepository, SessionsRepository, SnapshotsRepository
+from trading_core.persistence.repositories.schedules import SchedulesRepository
 from trading_core.persistence.repositories.strategies import StrategiesRepository
 from trading_core.persistence.repositories.transfers import TransfersRepository
 from trading_core.persistence.repositories.users import LoginFailuresRepository, UsersRepository
@@ -84,6 +95,10 @@ class UnitOfWork:
         return PortfoliosRepository(self._connection, self.claims)
 
     @cached_property
+    def pages(self) -> PagesRepository:
+        return PagesRepository(self._connection)
+
+    @cached_property
     def transfers(self) -> TransfersRepository:
         return TransfersRepository(self._connection, self.claims)
 
@@ -108,6 +123,10 @@ class UnitOfWork:
         return CredentialsRepository(self._connection)
 
     @cached_property
+    def figures(self) -> FiguresRepository:
+        return FiguresRepository(self._connection)
+
+    @cached_property
     def users(self) -> UsersRepository:
         return UsersRepository(self._connection)
 
@@ -122,3 +141,39 @@ class UnitOfWork:
     @cached_property
     def api_keys(self) -> ApiKeysRepository:
         return ApiKeysRepository(self._connection)
+
+    @cached_property
+    def run_requests(self) -> RunRequestsRepository:
+        return RunRequestsRepository(self._connection)
+
+    @cached_property
+    def events(self) -> EventsRepository:
+        return EventsRepository(self._connection)
+
+    @cached_property
+    def conversations(self) -> ConversationsRepository:
+        return ConversationsRepository(self._connection)
+
+    @cached_property
+    def proposals(self) -> ProposalsRepository:
+        return ProposalsRepository(self._connection)
+
+    @cached_property
+    def schedules(self) -> SchedulesRepository:
+        return SchedulesRepository(self._connection)
+
+    @cached_property
+    def pauses(self) -> PausesRepository:
+        return PausesRepository(self._connection)
+
+    @cached_property
+    def agent_settings(self) -> AgentSettingsRepository:
+        return AgentSettingsRepository(self._connection)
+
+    @cached_property
+    def kept_answers(self) -> KeptAnswersRepository:
+        return KeptAnswersRepository(self._connection)
+
+    @cached_property
+    def leases(self) -> LeasesRepository:
+        return LeasesRepository(self._connection)

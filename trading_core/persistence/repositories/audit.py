@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, LargeBinary, RowMapping, Select, case, cas
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trading_core.audit.chain import AuditHead, AuditRow, seal
+from trading_core.audit.correlation import correlation
 from trading_core.audit.entry import AuditEntry, name_text, time_text
 from trading_core.domain.errors import LedgerError
 from trading_core.persistence.audit_tables import audit_head, audit_log
@@ -52,7 +53,7 @@ class AuditRepository(Repository):
         self._memo = {} if memo is None else memo
 
     async def append(self, entry: AuditEntry) -> AuditRow:
-        """Tell the trail of a change, in the transaction that makes it.
+        """Tell the trail of a change, in the transaction that makes it. The request or run it is made in goes with it.
 
         Do it last: on PostgreSQL the first append of a transaction waits for every other that has appended and not ended.
 
@@ -62,6 +63,8 @@ class AuditRepository(Repository):
         head = self._memo.get(_AT)
         if not isinstance(head, AuditHead):
             head = await self._lock()
+        if not entry.correlation_id:
+            entry = replace(entry, correlation_id=correlation())
         row = seal(entry, head)
         await self._write(_INSERT, columns(row))
         self._memo[_AT] = AuditHead(row.sequence, row.hash)
@@ -72,9 +75,15 @@ class AuditRepository(Repository):
         row = await self._one(_HEAD)
         return None if row is None else AuditHead(row["sequence"], row["hash"])
 
-    async def newest(self, limit: int, wanted: AuditFilter = EVERYTHING) -> tuple[AuditRow, ...]:
-        """The last rows, newest first."""
+    async def get(self, sequence: int) -> AuditRow | None:
+        rows = await self._all(self._rows().where(audit_log.c.sequence == sequence))
+        return _row(rows[0]) if rows else None
+
+    async def newest(self, limit: int, wanted: AuditFilter = EVERYTHING, before: int | None = None) -> tuple[AuditRow, ...]:
+        """The last rows, or the last before a row's number, newest first."""
         query = _filtered(self._rows(), wanted).order_by(audit_log.c.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit_log.c.sequence < before)
         return tuple(_row(row) for row in await self._all(query))
 
     async def walk(self, wanted: AuditFilter = EVERYTHING) -> AsyncIterator[AuditRow]:

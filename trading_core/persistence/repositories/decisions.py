@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from trading_core.domain.errors import LedgerError
 from trading_core.persistence.records import DecisionRecord, EvidenceRecord
@@ -53,6 +54,13 @@ class DecisionsRepository(Repository):
             .limit(limit)
         )
         return tuple(DecisionRecord(**row) for row in await self._all(query))
+
+    async def calls_since(self, account_id: str, since: datetime) -> Mapping[str, int]:
+        """How often each agent called its model in the account's runs that began at or after `since`."""
+        lately = select(runs.c.id).where(runs.c.account_id == account_id, runs.c.started_at >= since)
+        calls = func.sum(decisions.c.model_calls).label("calls")
+        query = select(decisions.c.agent, calls).where(decisions.c.run_id.in_(lately)).group_by(decisions.c.agent)
+        return {row["agent"]: int(row["calls"]) for row in await self._all(query)}
 
     async def of_input(self, input_hash: str) -> tuple[DecisionRecord, ...]:
         """Every decision made on the same input, oldest first."""

@@ -28,7 +28,7 @@ class FillsRepository(Repository):
             return True
         same_trade = (fills.c.account_id == account_id, fills.c.trade_id == fill.trade_id)
         known = await self._one(select(fills).where(*same_trade))
-        if known is None or _fill(known) != fill:
+        if known is None or fill_of(known) != fill:
             raise FillConflict(
                 f"trade {fill.trade_id!r} of account {account_id!r} is booked with another content",
                 not_done="The fill was not booked",
@@ -37,7 +37,7 @@ class FillsRepository(Repository):
         return False
 
     async def of_order(self, client_order_id: str) -> tuple[Fill, ...]:
-        return tuple(_fill(row) for row in await self._all(_OF_ORDER, client_order_id=client_order_id))
+        return tuple(fill_of(row) for row in await self._all(_OF_ORDER, client_order_id=client_order_id))
 
     async def of_account(self, account_id: str) -> tuple[Fill, ...]:
         """All fills in the order they were booked: folding them again gives the very same portfolio."""
@@ -46,7 +46,7 @@ class FillsRepository(Repository):
     async def of_run(self, run_id: str) -> tuple[Fill, ...]:
         """The fills of the run's orders, in the order they were booked."""
         query = select(fills).join(orders).where(orders.c.run_id == run_id).order_by(fills.c.sequence)
-        return tuple(_fill(row) for row in await self._all(query))
+        return tuple(fill_of(row) for row in await self._all(query))
 
     async def last_at(self, account_id: str) -> datetime | None:
         """When the account last traded."""
@@ -56,10 +56,11 @@ class FillsRepository(Repository):
 
     async def _where(self, *conditions: ColumnElement[bool]) -> tuple[Fill, ...]:
         query = select(fills).where(*conditions).order_by(fills.c.sequence)
-        return tuple(_fill(row) for row in await self._all(query))
+        return tuple(fill_of(row) for row in await self._all(query))
 
 
-def _fill(row: RowMapping) -> Fill:
+def fill_of(row: RowMapping) -> Fill:
+    """The fill of a row of `fills`."""
     return Fill(
         trade_id=row["trade_id"],
         client_order_id=row["client_order_id"],

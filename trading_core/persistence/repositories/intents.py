@@ -10,9 +10,13 @@ from trading_core.domain.errors import IntentConflict
 from trading_core.domain.intents import ApprovalState, Check, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import ZERO
 from trading_core.domain.orders import Side
-from trading_core.persistence.records import RunState
+from trading_core.persistence.records import OPEN_STATES
 from trading_core.persistence.repositories.base import Repository, columns, without
 from trading_core.persistence.tables import approvals, intents, orders, risk_decisions, runs
+
+# Of a symbol that nobody wants any more, the whole history would be searched.
+LOOKS_BACK = 500
+LAST_CHARACTER = "\U0010ffff"
 
 _REFUSED = select(risk_decisions.c.intent_id).where(
     risk_decisions.c.intent_id == intents.c.intent_id, risk_decisions.c.verdict == Verdict.DENIED
@@ -27,7 +31,7 @@ _WAITING = (
     .join(runs, runs.c.id == intents.c.run_id)
     .where(
         runs.c.account_id == bindparam("account_id"),
-        runs.c.state.in_((RunState.RUNNING, RunState.WAITING)),
+        runs.c.state.in_(OPEN_STATES),
         ~_REFUSED.exists(),
         ~_TURNED_DOWN.exists(),
         ~_SENT.exists(),
@@ -91,6 +95,26 @@ class IntentsRepository(Repository):
         query = select(intents).where(intents.c.run_id == run_id).order_by(intents.c.created_at, intents.c.intent_id)
         return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
 
+    async def lately(self, account_id: str, symbol: str, limit: int) -> tuple[TradeIntent, ...]:
+        """What was wanted of a symbol in the account's last `LOOKS_BACK` runs, newest run first."""
+        late = (
+            select(runs.c.id, runs.c.sequence)
+            .where(runs.c.account_id == account_id)
+            .order_by(runs.c.sequence.desc())
+            .limit(LOOKS_BACK)
+            .subquery()
+        )
+        query = select(intents).join(late, late.c.id == intents.c.run_id).where(intents.c.symbol == symbol)
+        rows = await self._all(query.order_by(late.c.sequence.desc(), intents.c.intent_id).limit(limit))
+        return tuple(TradeIntent(**without(row, "content_hash")) for row in rows)
+
+    async def beginning(self, account_id: str, prefix: str, limit: int) -> tuple[TradeIntent, ...]:
+        """The account's intents whose id begins with `prefix`, by id."""
+        # Ids sort by code point, so those with a prefix lie side by side in the index.
+        near = (intents.c.intent_id >= prefix, intents.c.intent_id < prefix + LAST_CHARACTER)
+        query = select(intents).where(*near, intents.c.account_id == account_id).order_by(intents.c.intent_id).limit(limit)
+        return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
+
     async def add_decision(self, decision: RiskDecision) -> None:
         """Append what the gate said; the intent must be on record and its account claimed."""
         checks = [
@@ -102,13 +126,13 @@ class IntentsRepository(Repository):
 
     async def decisions_of(self, intent_id: str) -> tuple[RiskDecision, ...]:
         """Every answer of the gate to one intent, oldest first."""
-        return tuple(_decision(row) for row in await self._all(_DECISIONS, intent_id=intent_id))
+        return tuple(decision_of(row) for row in await self._all(_DECISIONS, intent_id=intent_id))
 
     async def decisions_of_run(self, run_id: str) -> tuple[RiskDecision, ...]:
         """The gate's answers to every intent of a run, oldest first within an intent."""
         query = select(risk_decisions).join(intents).where(intents.c.run_id == run_id)
         rows = await self._all(query.order_by(risk_decisions.c.intent_id, risk_decisions.c.sequence))
-        return tuple(_decision(row) for row in rows)
+        return tuple(decision_of(row) for row in rows)
 
     async def waiting(self, account_id: str) -> tuple[TradeIntent, ...]:
         """Intents of unfinished runs that the gate let pass, or that an operator may still approve, and that are not sent yet.
@@ -131,6 +155,7 @@ class IntentsRepository(Repository):
         return int((await self._connection.execute(_COUNT, asked)).scalar_one())
 
 
-def _decision(row: RowMapping) -> RiskDecision:
+def decision_of(row: RowMapping) -> RiskDecision:
+    """The decision of a row of `risk_decisions`."""
     checks = tuple(Check(**check) for check in row["checks"])
     return RiskDecision(row["intent_id"], row["verdict"], checks, row["decided_at"])

@@ -87,11 +87,11 @@ class OrdersRepository(Repository):
 
     async def get(self, client_order_id: str) -> Order | None:
         row = await self._one(_ORDER, client_order_id=client_order_id)
-        return None if row is None else _order(row)
+        return None if row is None else order_of(row)
 
     async def live(self, account_id: str) -> tuple[Order, ...]:
         """Every order that may still trade, unknown ones included."""
-        found = [_order(row) for row in await self._all(_LIVE_ORDERS, account_id=account_id)]
+        found = [order_of(row) for row in await self._all(_LIVE_ORDERS, account_id=account_id)]
         return tuple(sorted(found, key=lambda order: (order.created_at, order.client_order_id)))
 
     async def all(self, account_id: str) -> tuple[Order, ...]:
@@ -101,17 +101,24 @@ class OrdersRepository(Repository):
         """Orders created at or after `since`."""
         return await self._where(orders.c.account_id == account_id, orders.c.created_at >= since)
 
+    async def newest(self, account_id: str, limit: int, symbol: str = "") -> tuple[Order, ...]:
+        """The last orders of the account, or of one of its symbols, newest first."""
+        mine = orders.c.account_id == account_id
+        query = select(orders).where(mine, orders.c.symbol == symbol) if symbol else select(orders).where(mine)
+        newest_first = (orders.c.created_at.desc(), orders.c.client_order_id.desc())
+        return tuple(order_of(row) for row in await self._all(query.order_by(*newest_first).limit(limit)))
+
     async def last_priced(self, account_id: str, since: datetime, limit: int) -> tuple[Order, ...]:
         """The last orders that were decided at a known price, created at or after `since`; newest first."""
         mine = (orders.c.account_id == account_id, orders.c.created_at >= since, orders.c.arrival_price.is_not(None))
         newest_first = (orders.c.created_at.desc(), orders.c.client_order_id.desc())
         rows = await self._all(select(orders).where(*mine).order_by(*newest_first).limit(limit))
-        return tuple(_order(row) for row in rows)
+        return tuple(order_of(row) for row in rows)
 
     async def recent_with_proposer(self, account_id: str, since: datetime) -> tuple[tuple[Order, str], ...]:
         """Orders created at or after `since`, each with who proposed it."""
         rows = await self._all(_RECENT, account_id=account_id, since=since)
-        return tuple((_order(without(row, "proposer")), row["proposer"]) for row in rows)
+        return tuple((order_of(without(row, "proposer")), row["proposer"]) for row in rows)
 
     async def of_run(self, run_id: str) -> tuple[Order, ...]:
         return await self._where(orders.c.run_id == run_id)
@@ -133,7 +140,7 @@ class OrdersRepository(Repository):
     async def _where(self, *conditions: ColumnElement[bool]) -> tuple[Order, ...]:
         """Oldest first; those of one instant by id."""
         query = select(orders).where(*conditions).order_by(orders.c.created_at, orders.c.client_order_id)
-        return tuple(_order(row) for row in await self._all(query))
+        return tuple(order_of(row) for row in await self._all(query))
 
 
 def _row(order: Order) -> dict[str, object]:
@@ -141,6 +148,7 @@ def _row(order: Order) -> dict[str, object]:
     return columns(row.pop("request")) | row
 
 
-def _order(row: RowMapping | dict[str, Any]) -> Order:
+def order_of(row: RowMapping | dict[str, Any]) -> Order:
+    """The order of a row of `orders`."""
     request = OrderRequest(**{name: row[name] for name in _REQUEST})
     return Order(request, **{name: value for name, value in row.items() if name not in _REQUEST})

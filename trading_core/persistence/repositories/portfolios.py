@@ -103,6 +103,13 @@ class PortfoliosRepository(Repository):
         row = await self._one(select(portfolio_snapshots).where(mine).order_by(*order).limit(1))
         return None if row is None else PortfolioSnapshotRecord(**row)
 
+    async def first_worth(self, account_id: str) -> PortfolioSnapshotRecord | None:
+        """What the account was worth after its first run; None before it."""
+        order = (portfolio_snapshots.c.at, portfolio_snapshots.c.run_id)
+        mine = portfolio_snapshots.c.account_id == account_id
+        row = await self._one(select(portfolio_snapshots).where(mine).order_by(*order).limit(1))
+        return None if row is None else PortfolioSnapshotRecord(**row)
+
     async def of_run(self, run_id: str) -> PortfolioSnapshotRecord | None:
         row = await self._one(select(portfolio_snapshots).where(portfolio_snapshots.c.run_id == run_id))
         return None if row is None else PortfolioSnapshotRecord(**row)

@@ -6,6 +6,16 @@ from sqlalchemy import ColumnElement, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trading_core.domain.errors import LedgerError
+from trading_core.persistence.desk_tables import (
+    agent_settings,
+    conversations,
+    messages,
+    pauses,
+    proposals,
+    run_events,
+    run_requests,
+    schedules,
+)
 from trading_core.persistence.tables import (
     account_risk,
     accounts,
@@ -55,8 +65,14 @@ def _rows(session_id: str, account_id: str) -> list[tuple[Table, ColumnElement[b
     mine = select(runs.c.id).where(runs.c.session_id == session_id)
     sent = select(orders.c.client_order_id).where(orders.c.account_id == account_id)
     wanted = select(intents.c.intent_id).where(intents.c.run_id.in_(mine))
-    held = (transfers, positions, balances, fees, account_risk, risk_state_changes)
+    said = select(conversations.c.id).where(conversations.c.account_id == account_id)
+    held = (
+        *(transfers, positions, balances, fees, account_risk, risk_state_changes),
+        *(run_events, proposals, conversations, schedules, pauses, agent_settings),
+    )
     return [
+        (run_requests, run_requests.c.run_id.in_(mine)),
+        (messages, messages.c.conversation_id.in_(said)),
         (fills, fills.c.account_id == account_id),
         (order_events, order_events.c.client_order_id.in_(sent)),
         (orders, orders.c.account_id == account_id),

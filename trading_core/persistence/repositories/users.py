@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, RowMapping, delete, select, update
 
 from trading_core.auth.roles import Role
-from trading_core.domain.errors import UserError
+from trading_core.domain.errors import UnknownUser, UserError
 from trading_core.persistence.identity_records import Credentials, LoginFailures, User
 from trading_core.persistence.identity_tables import login_failures, user_accounts, users
 from trading_core.persistence.repositories.base import Repository, columns
@@ -81,12 +81,12 @@ class UsersRepository(Repository):
         """A user as it stands, held until the end of the transaction.
 
         Raises:
-            UserError: there is no such user.
+            UnknownUser: there is no such user.
         """
         await self._one(select(users.c.id).where(users.c.id == user_id).with_for_update())
         known = await self._credentials(users.c.id == user_id)
         if known is None:
-            raise UserError(f"no user has the id {user_id!r}", not_done="Nothing was changed", next_step="List the users")
+            raise UnknownUser(f"no user has the id {user_id!r}", not_done="Nothing was changed", next_step="List the users")
         return known
 
     async def set_role(self, user_id: str, role: Role) -> None:

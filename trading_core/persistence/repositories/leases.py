@@ -1,0 +1,33 @@
+"""Rights that one process at a time has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+
+from trading_core.persistence.desk_records import Lease
+from trading_core.persistence.desk_tables import leases
+from trading_core.persistence.repositories.base import Repository
+
+
+class LeasesRepository(Repository):
+    async def take(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
+        """Take a lease that is free, over at `now`, or the holder's already. False when it is another's."""
+        insert = self._insert(leases).values(name=name, holder=holder, expires_at=until)
+        taking = insert.on_conflict_do_update(
+            index_elements=[leases.c.name],
+            set_={"holder": insert.excluded.holder, "expires_at": insert.excluded.expires_at},
+            where=or_(leases.c.holder == holder, leases.c.expires_at <= now),
+        )
+        return (await self._connection.execute(taking)).rowcount == 1
+
+    async def give_back(self, name: str, holder: str) -> bool:
+        """End a lease before its time. False when it is not the holder's."""
+        done = await self._connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+        return done.rowcount == 1
+
+    async def get(self, name: str) -> Lease | None:
+        """The lease as it was last taken; it may be over."""
+        row = await self._one(select(leases).where(leases.c.name == name))
+        return None if row is None else Lease(**row)
