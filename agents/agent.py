@@ -25,6 +25,7 @@ from agents.answers import Answer, reasons_of
 from agents.grounding import cited, problems
 from agents.models.openai_compatible import explain
 from agents.spec import AgentSpec
+from agents.telemetry import Traced, came_of, invoking, traced_call
 from tools.base import SymbolArguments, Tool
 from tools.context import Evidence, ToolContext
 from tools.registry import TOOLS
@@ -150,11 +151,11 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
         try:
             response = await handler(request)
         except StructuredOutputError as error:
-            _count(context.usage, error.ai_message)
+            count_usage(context.usage, error.ai_message)
             raise
         for message in response.result:
             if isinstance(message, AIMessage):
-                _count(context.usage, message)
+                count_usage(context.usage, message)
                 context.usage.tool_calls += len(message.tool_calls)
                 if len(message.tool_calls) > _MOST_TOOL_CALLS:
                     raise InvalidAnswer(f"the model asked for {len(message.tool_calls)} tool calls at once")
@@ -178,12 +179,13 @@ class Agent(Generic[T]):
         tools: Mapping[str, Tool[Any]] = TOOLS,
     ) -> None:
         self.spec, self.model_name, self._store, self._tools = spec, model_name, store, tools
+        self._model = model
         self._graph = create_agent(
             model,
             [tools[name].as_langchain() for name in spec.tools],
             system_prompt=spec.prompt,
             response_format=ProviderStrategy(spec.answer),
-            middleware=[_Calls(tools)],
+            middleware=[_Calls(tools), Traced(model, spec.tools)],
             context_schema=AgentContext,
             # A run's checkpoints hold decisions, not conversations; those are in the record.
             checkpointer=False,
@@ -192,6 +194,21 @@ class Agent(Generic[T]):
 
     async def ask(self, subject: str, context: AgentContext) -> Outcome[T]:
         """One answer about `subject` (a symbol, or empty for the whole run). Never raises for what a model does."""
+        with invoking(self.spec.name, self._model, run_id=context.run_id, subject=subject) as span:
+            outcome = await self._ask(subject, context)
+            came_of(span, outcome)
+            return outcome
+
+    def speaking_through(self, model: BaseChatModel, model_name: str) -> Agent[T]:
+        """The same agent with another model, whose answers are not kept for later runs."""
+        return Agent(self.spec, model, model_name, None, self._tools)
+
+    def silent(self, subject: str, why: str) -> Outcome[T]:
+        """The outcome of not asking it: it abstains, nothing was called, and `why` is on record."""
+        spec, usage = self.spec, Usage()
+        return Outcome(spec.name, subject, None, True, why, (), (), (), usage, self.model_name, spec.prompt_hash, "", False, 0.0)
+
+    async def _ask(self, subject: str, context: AgentContext) -> Outcome[T]:
         started = time.perf_counter()
         messages = await self._opening(subject, context)
         key = self._key(messages, context)
@@ -220,13 +237,13 @@ class Agent(Generic[T]):
             return replace(outcome, reused=True, seconds=time.perf_counter() - started)
         try:
             async with asyncio.timeout(self.spec.timeout):
-                result = await _apart(self._graph.ainvoke({"messages": [*messages]}, context=context))
+                result = await apart(self._graph.ainvoke({"messages": [*messages]}, context=context))
             outcome = self._outcome(blank, result["structured_response"], context)
         except Exception as error:  # whatever a model or its endpoint does ends in an abstention, never in a crash
-            explained = _explained(error, self.spec.timeout)
-            if type(explained) is ModelError:
+            known = explained(error, self.spec.timeout)
+            if type(known) is ModelError:
                 _log.exception("agent %s on %r failed in a way nobody foresaw", self.spec.name, subject)
-            outcome = replace(blank, why=str(explained), evidence=tuple(context.evidence.values()))
+            outcome = replace(blank, why=str(known), evidence=tuple(context.evidence.values()))
         return replace(outcome, seconds=time.perf_counter() - started)
 
     async def remember(self, outcome: Outcome[T]) -> None:
@@ -262,7 +279,9 @@ class Agent(Generic[T]):
         for index, name in enumerate(self.spec.opening):
             arguments = {"symbol": subject} if issubclass(self._tools[name].arguments, SymbolArguments) else {}
             moves.append((f"call_{index}", name, arguments))
-        evidence = await asyncio.gather(*(self._tools[name].call(context, dict(arguments)) for _, name, arguments in moves))
+        evidence = await asyncio.gather(
+            *(traced_call(self._tools[name], context, dict(arguments)) for _, name, arguments in moves)
+        )
         about = f" about {subject}" if subject else ""
         return [
             HumanMessage(f"Decide{about} as of the facts below."),
@@ -278,7 +297,7 @@ class Agent(Generic[T]):
         return digest([self.spec.name, self.model_name, self.spec.prompt_hash, context.snapshot.content_hash, shown])
 
 
-async def _apart(work: Coroutine[Any, Any, R]) -> R:
+async def apart(work: Coroutine[Any, Any, R]) -> R:
     """Run a graph as one of its own: inside a node it would take over the outer graph's checkpoint settings."""
     own = contextvars.copy_context()
     own.run(var_child_runnable_config.set, None)
@@ -290,7 +309,8 @@ def _storable(outcome: Outcome[Any]) -> dict[str, Any]:
     return {"answer": outcome.answer.model_dump(mode="json") if outcome.answer else None, "evidence": evidence}
 
 
-def _count(usage: Usage, message: AIMessage) -> None:
+def count_usage(usage: Usage, message: AIMessage) -> None:
+    """Add what the endpoint says a message cost."""
     if message.usage_metadata:
         usage.input_tokens += _bounded(message.usage_metadata["input_tokens"])
         usage.output_tokens += _bounded(message.usage_metadata["output_tokens"])
@@ -300,7 +320,8 @@ def _bounded(tokens: int) -> int:
     return min(max(tokens, 0), _MOST_TOKENS)
 
 
-def _explained(error: Exception, timeout: float) -> ModelError:
+def explained(error: Exception, timeout: float) -> ModelError:
+    """The desk's word for what kept an agent from answering within `timeout` seconds."""
     if isinstance(error, ModelError):
         return error
     if isinstance(error, TimeoutError):

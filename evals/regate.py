@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.answers import RebalancePlan, RiskVerdict, Signal
 from evals.recorded import Recorded
 from graph.proposals import IntentMaker
+from graph.wanted import wanted
 from trading_core.auth.agents import agent
 from trading_core.auth.permissions import Principal
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
@@ -43,7 +44,18 @@ def judge_all(
     """Every intent that follows from the agents' answers, in the order the desk asks, each reserving what it would take."""
     risk = recorded.risk.observe(recorded.snapshot.portfolio.equity(recorded.snapshot.prices), recorded.now, limits)
     found: list[Judged] = []
-    for intent, principal in _wanted(recorded, limits, signals, sizes, plan, strategy):
+    run, snapshot = recorded.trail.run, recorded.snapshot
+    asked = wanted(
+        IntentMaker(run.id, run.account_id, snapshot, strategy),
+        snapshot,
+        limits,
+        signals=signals,
+        sizes=sizes,
+        plan=plan,
+        risk=agent("risk", run.account_id),
+        rebalancing=agent("rebalancing", run.account_id),
+    )
+    for intent, principal in asked:
         passed = [one.intent for one in found if one.decision.verdict is not Verdict.DENIED]
         inputs = _inputs(recorded, risk, principal, passed)
         if intent.side is Side.BUY:
@@ -70,40 +82,3 @@ def _inputs(recorded: Recorded, risk: AccountRisk, principal: Principal, waiting
         venue_healthy=True,  # else the run would have failed before it had a snapshot
         has_approval=False,
     )
-
-
-def _wanted(
-    recorded: Recorded,
-    limits: Limits,
-    signals: Mapping[str, Signal],
-    sizes: Mapping[str, RiskVerdict],
-    plan: RebalancePlan | None,
-    strategy: str,
-) -> Iterator[tuple[TradeIntent, Principal]]:
-    """As `graph.nodes.gate`: exits first, then entries by conviction, then rebalancing of symbols that have neither."""
-    snapshot, run = recorded.snapshot, recorded.trail.run
-    maker = IntentMaker(run.id, run.account_id, snapshot, strategy)
-    risk, rebalancing = agent("risk", run.account_id), agent("rebalancing", run.account_id)
-    for symbol, signal in sorted(signals.items(), key=lambda item: (item[1].action != "exit", -item[1].conviction, item[0])):
-        verdict = sizes.get(symbol)
-        taken = verdict is not None and verdict.verdict == "take"
-        intent = None
-        if signal.action == "exit" and (verdict is None or taken):
-            intent = maker.exit(symbol, signal, risk.name)
-        elif signal.action == "enter" and verdict is not None and taken and not _held(recorded, symbol):
-            intent = maker.entry(symbol, signal, verdict, limits.risk_per_trade, risk.name)
-        if intent is not None:
-            yield intent, risk
-    acting = {symbol for symbol, signal in signals.items() if signal.action in ("enter", "exit")}
-    for target in plan.targets if plan else []:
-        verdict = sizes.get(target.symbol)
-        if target.symbol in snapshot.tickers and target.symbol not in acting and verdict and verdict.verdict == "take":
-            intent = maker.rebalance(target.symbol, target.weight, rebalancing.name, plan.reason if plan else "")
-            if intent is not None:
-                yield intent, rebalancing
-
-
-def _held(recorded: Recorded, symbol: str) -> bool:
-    snapshot = recorded.snapshot
-    quantity = snapshot.portfolio.position(symbol).quantity
-    return not snapshot.instruments[symbol].is_dust(quantity, snapshot.tickers[symbol].last)

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.agent import Agent, AgentContext, Outcome
 from agents.answers import Answer
+from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.spec import AgentName
+from graph.agent_control import AgentControl
 from graph.events import EventKind, Listener, RunEvent
 from tools.computed import Computed
 from tools.context import Facts, RunRecord
@@ -21,6 +23,10 @@ from trading_core.execution.desk import Desk
 from trading_core.persistence.records import DecisionRecord, EvidenceRecord
 from trading_core.persistence.records import Outcome as Came
 from trading_core.persistence.session import Database
+
+K = TypeVar("K")
+
+_RUNS_AT_HAND, _SNAPSHOTS_AT_HAND = 8, 4  # of which decisions and computations are kept in memory; the rest is on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,13 @@ class Asker:
     ) -> None:
         self._agents, self._desk, self._database, self._feed = agents, desk, database, feed
         self._clock, self._record, self._listener = clock, record, listener
-        self._computed: tuple[str, Computed] | None = None
-        self._on_record: tuple[str, dict[tuple[str, str], DecisionRecord]] = ("", {})
+        self._computed: dict[str, Computed] = {}
+        self._on_record: dict[str, dict[tuple[str, str], DecisionRecord]] = {}
         self._reading = asyncio.Lock()
+        self._control = AgentControl(desk.account_id, database, clock)
+        self._ruled: dict[AgentName, Agent[Answer]] = {}
 
-    def tell(self, kind: EventKind, run_id: str, **data: Any) -> None:
+    def tell(self, kind: EventKind, run_id: str, /, **data: Any) -> None:
         self._listener(RunEvent(kind, run_id, self._clock.now(), data))
 
     async def ask(
@@ -78,25 +86,37 @@ class Asker:
             subject=subject,
             most_calls=agent.spec.model_calls,
         )
-        outcome = await agent.ask(subject, context)
+        ruling = await self._control.of(name, run_id)
+        if ruling.silenced:
+            outcome = agent.silent(subject, ruling.silenced)
+        else:
+            outcome = await (self._by_rules(name) if ruling.by_rules else agent).ask(subject, context)
         await asyncio.gather(self._keep(run_id, outcome), agent.remember(outcome))
         self.tell("agent_answered", run_id, outcome=outcome)
         return Decided(outcome.answer, outcome.may_trade, outcome.cites)
 
+    def _by_rules(self, name: AgentName) -> Agent[Answer]:
+        """The agent as the rules model answers for it."""
+        agent = self._agents[name]
+        if agent.model_name == RULES_MODEL_NAME:
+            return agent
+        if name not in self._ruled:
+            self._ruled[name] = agent.speaking_through(RulesModel(), RULES_MODEL_NAME)
+        return self._ruled[name]
+
     def computed(self, snapshot: Snapshot) -> Computed:
-        """Numbers over the snapshot's bars, kept for the snapshot at hand."""
-        if self._computed is None or self._computed[0] != snapshot.content_hash:
-            self._computed = (snapshot.content_hash, Computed(snapshot))
-        return self._computed[1]
+        """Numbers over the snapshot's bars, kept for the last few snapshots. One without a hash is looked at once."""
+        known = self._computed.pop(snapshot.content_hash, None) if snapshot.content_hash else None
+        return _keep_last(self._computed, snapshot.content_hash, known or Computed(snapshot), _SNAPSHOTS_AT_HAND)
 
     async def _kept(self, run_id: str) -> dict[tuple[str, str], DecisionRecord]:
         """Decisions of a run by agent and subject. They are read once: from then on, this asker is who makes them."""
         async with self._reading:  # the branches of a cycle all ask at once
-            if self._on_record[0] != run_id:
+            known = self._on_record.pop(run_id, None)
+            if known is None:
                 async with self._database.reading() as uow:
-                    found = await uow.decisions.of_run(run_id)
-                self._on_record = run_id, {(decision.agent, decision.subject): decision for decision in found}
-            return self._on_record[1]
+                    known = {(one.agent, one.subject): one for one in await uow.decisions.of_run(run_id)}
+            return _keep_last(self._on_record, run_id, known, _RUNS_AT_HAND)
 
     async def _keep(self, run_id: str, outcome: Outcome[Answer]) -> None:
         now: datetime = self._clock.now()
@@ -130,3 +150,11 @@ class Asker:
             await uow.evidence.put_many(evidence)
             await uow.decisions.put(decision)
         (await self._kept(run_id))[decision.agent, decision.subject] = decision
+
+
+def _keep_last(kept: dict[str, K], key: str, value: K, most: int) -> K:
+    """Keep a value as the one used last, and let go of those not used for longest."""
+    kept[key] = value
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+    return value

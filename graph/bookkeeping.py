@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from graph.events import EventKind, Listener, RunEvent
 from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import AlgoTrendyError
+from trading_core.domain.intents import TradeIntent, make_client_order_id
 from trading_core.domain.orders import Fill
 from trading_core.execution.book import AccountView
 from trading_core.execution.desk import Desk, Synced
@@ -22,6 +23,18 @@ class Bookkeeping:
 
     def __init__(self, desk: Desk, database: Database, clock: Clock, who: Principal, listener: Listener) -> None:
         self._desk, self._database, self._clock, self._who, self._listener = desk, database, clock, who, listener
+        self._followed: dict[str, str] = {}
+
+    @contextmanager
+    def following(self, intent: TradeIntent, run_id: str) -> Iterator[None]:
+        """Until the block ends, fills of the intent's order belong to this run, and so does the stop that protects what they
+        brought, whoever reads them of the venue."""
+        key = make_client_order_id(intent.intent_id)
+        self._followed[key] = run_id
+        try:
+            yield
+        finally:
+            self._followed.pop(key, None)
 
     async def reconcile(self, run_id: str = "") -> AccountView:
         """Book what the venue did, compare everything with it, and tell what still differs.
@@ -69,16 +82,17 @@ class Bookkeeping:
     async def _tell_all(self, run_id: str, synced: Synced) -> None:
         """Tell of the fills, and of the core's own orders and cancels that followed."""
         for fill in synced.fills:
-            self._tell("fill_booked", run_id, fill=fill)
+            self._tell("fill_booked", self._followed.get(fill.client_order_id, run_id), fill=fill)
         for quality in await self._alarming(synced.fills):
             self._tell("slippage_alert", run_id, quality=quality)
         for order in synced.withdrawn:
             why = "has expired" if order.expires_at is not None else "is taken back by the kill switch"
             self._tell("order_cancelled", run_id, order=order, why=why)
         for order in synced.placed:
-            self._tell("order_sent", run_id, order=order)
+            belongs = order.run_id in self._followed.values()
+            self._tell("order_sent", order.run_id if belongs else run_id, order=order)
 
-    def _tell(self, kind: EventKind, run_id: str, **data: Any) -> None:
+    def _tell(self, kind: EventKind, run_id: str, /, **data: Any) -> None:
         self._listener(RunEvent(kind, run_id, self._clock.now(), data))
 
     async def _alarming(self, fills: Sequence[Fill]) -> list[ExecutionQuality]:

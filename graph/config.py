@@ -18,7 +18,9 @@ from trading_core.domain.market import Timeframe
 from trading_core.risk.limits import Limits
 from trading_core.risk.limits_book import LimitsBook
 
-MarketKind = Literal["synthetic", "history", "live"]
+MarketKind = Literal["synthetic", "history", "practice", "live"]
+_PAST = ("synthetic", "history")
+_MATCHED_INSIDE = Timeframe("1m")  # bars that the paper exchange matches against where a market has them beside its own
 
 
 class VenueAccount(BaseModel):
@@ -46,7 +48,8 @@ class SessionConfig(BaseModel):
     """One session: which market, what account, which model, which limits.
 
     Attributes:
-        start, end: first and last instant a cycle may run at; None for all there is (history) or a default (synthetic).
+        start, end: first and last instant a cycle may run at; None for all there is (history) or a default (synthetic). A
+            practice has a start, when it was first begun: its prices hang on it.
         cycles: most cycles; None for every bar from start to end.
         deposit: what the paper account opens with, in the quote currency of the symbols.
         account: at the venue whose market is live; None for the paper exchange.
@@ -131,7 +134,9 @@ class SessionConfig(BaseModel):
             raise ValueError("a live market needs a venue: give --venue, such as binance")
         if self.account and self.market != "live":
             raise ValueError("an account at a venue trades on its live market only")
-        if self.channels and self.market == "synthetic":
+        if self.market == "practice" and (self.start is None or self.end is not None):
+            raise ValueError("a practice market has a start and no end")
+        if self.channels and self.market in ("synthetic", "practice"):
             raise ValueError("nobody says anything of a generated market: channels go with a live or a recorded one")
         if self.standby and (self.market != "live" or self.venue in self.standby):
             raise ValueError("a standby is another venue than that of a live market")
@@ -148,7 +153,12 @@ class SessionConfig(BaseModel):
     @property
     def simulated(self) -> bool:
         """Whether time is simulated: history and synthetic markets are over before they start."""
-        return self.market != "live"
+        return self.market in _PAST
+
+    @property
+    def matched(self) -> Timeframe:
+        """The bars that the paper exchange matches against."""
+        return _MATCHED_INSIDE if self.market == "practice" else self.bars
 
     @property
     def session_id(self) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from agents.spec import AgentName
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
+from graph.pauses import Paused
 from graph.snapshot import Snapshots
 from graph.state import CycleState, SymbolTask
 from trading_core.auth.permissions import Principal
@@ -49,6 +50,11 @@ class CycleContext:
         async with self.database.reading() as uow:
             kept = await uow.snapshots.get(content_hash)
         return await self.snapshots.restore(content_hash, kept.content if kept else None)
+
+    async def paused(self) -> Paused:
+        """What of the account is paused now."""
+        async with self.database.reading() as uow:
+            return await Paused.of(uow, self.desk.account_id)
 
     def tell_correlations(self, snapshot: Snapshot) -> None:
         """Give the gate the correlations of this snapshot; without them every pair counts as one bet."""

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 EventKind = Literal[
+    "run_queued",
     "run_started",
+    "run_resumed",
     "snapshot_taken",
     "channels_silent",
     "price_doubted",
@@ -25,7 +27,24 @@ EventKind = Literal[
     "run_waiting",
     "run_done",
     "run_failed",
+    "run_cancelled",
+    "token",
+    "tool_called",
+    "tool_answered",
+    "message",
+    "proposal_made",
+    "approval_requested",
+    "approval_decided",
+    "paused",
+    "unpaused",
+    "equity",
 ]
+
+FINAL: frozenset[str] = frozenset({"run_done", "run_failed", "run_cancelled"})
+"""What a run tells last."""
+
+TOLD_WITH_STATE: frozenset[str] = FINAL | {"run_waiting"}
+"""What is written in the transaction that moves the run to the state it stops in, and by nobody else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from graph.config import SessionConfig
 from trading_core.persistence.engines import parse_location
 
 ACCOUNT = "paper"
+PRACTICE = "practice"
 TIMESERIES = "timeseries.duckdb"
 
 
@@ -22,12 +23,15 @@ class Folders:
         session: the paper exchange's side, checkpoints, and the ledger when there is no `database`.
         database: a path or URL of one ledger for all sessions, which also keeps the models' answers; None for a file each.
         venue_account: the session's account at a venue; None on the paper exchange.
+        is_practice: the session is on a practice market. Its account is another than that of the desk's paper trading: prices
+            of two markets must not meet in one.
     """
 
     home: Path
     session: Path
     database: str | None = None
     venue_account: str | None = None
+    is_practice: bool = False
 
     @classmethod
     def of(cls, home: Path, config: SessionConfig, database: str | None = None) -> Folders:
@@ -38,7 +42,9 @@ class Folders:
         """
         account = config.account.id if config.account else None
         folders = cls(home, _root(home, database), database)
-        return folders.of_session(config.session_id, simulated=config.simulated, venue_account=account)
+        return folders.of_session(
+            config.session_id, simulated=config.simulated, venue_account=account, practice=config.market == "practice"
+        )
 
     @classmethod
     def all_in(cls, home: Path, database: str | None = None) -> list[Folders]:
@@ -49,10 +55,12 @@ class Folders:
         found = [folders for session in sessions if (folders := cls(home, session))._file.is_file()]
         return sorted(found, key=lambda folders: -folders.written_at)
 
-    def of_session(self, session_id: str, *, simulated: bool, venue_account: str | None = None) -> Folders:
+    def of_session(
+        self, session_id: str, *, simulated: bool, venue_account: str | None = None, practice: bool = False
+    ) -> Folders:
         """From where all sessions are kept to where this one is."""
         session = self.session / "simulations" / session_id if simulated else self.session / "desk"
-        return replace(self, session=session, venue_account=venue_account)
+        return replace(self, session=session, venue_account=venue_account, is_practice=practice)
 
     @property
     def is_simulation(self) -> bool:
@@ -64,6 +72,8 @@ class Folders:
         shared."""
         if self.venue_account is not None:
             return self.venue_account
+        if self.is_practice:
+            return PRACTICE
         return f"{ACCOUNT}-{self.session.name}" if self.database is not None and self.is_simulation else ACCOUNT
 
     @property
@@ -78,11 +88,11 @@ class Folders:
 
     @property
     def checkpoints(self) -> Path:
-        return self.session / "checkpoints.db"
+        return self.session / (f"{PRACTICE}-checkpoints.db" if self.is_practice else "checkpoints.db")
 
     @property
     def paper(self) -> Path:
-        return self.session / "paper.db"
+        return self.session / f"{PRACTICE if self.is_practice else ACCOUNT}.db"
 
     @property
     def readings(self) -> Path:

@@ -1,4 +1,4 @@
-"""The market of a session: generated, recorded, or a venue's as it streams it."""
+"""The market of a session: generated, recorded, generated as time passes, or a venue's as it streams it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from data_channels.market.failover import FailoverFeed
 from data_channels.market.history import HistoryFeed
 from data_channels.market.live import LiveFeed
+from data_channels.market.practice import PracticeFeed
 from data_channels.market.streaming.feed import StreamFeed
 from data_channels.market.synthetic import SyntheticFeed
 from graph.accounts import VenueAccess
@@ -35,6 +36,9 @@ def make_feed(config: SessionConfig, access: VenueAccess | None = None, *, strea
         return HistoryFeed.load(Path(config.data or ""), timeframe=config.bars, symbols=config.symbols)
     if config.market == "live":
         return _live_feed(config, access, streams=streams)
+    if config.market == "practice" and config.start is not None:
+        before = WINDOW + 1  # for the indicators of the first cycle
+        return PracticeFeed(config.seed, config.symbols, config.bars, config.start, before=before, clock=SystemClock())
     start = config.start or DEFAULT_START
     last = config.end or start + (config.cycles or DEFAULT_CYCLES) * config.bars.length
     # Bars before the first cycle for the indicators, and some after the last for its orders to fill in.

@@ -14,10 +14,13 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
 from agents.answers import ExecutionPlan, MarketView, RebalancePlan, RiskPlan, Signal
-from graph.caution import share_of_risk, silent
+from graph.budgets import orders_left
+from graph.caution import silent
 from graph.context import CycleContext
+from graph.pauses import Paused
 from graph.proposals import IntentMaker, shown_to_execution, shown_to_risk
 from graph.state import CycleState, SymbolTask
+from graph.wanted import wanted
 from trading_core.auth.permissions import Principal
 from trading_core.domain.intents import ApprovalState, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import ZERO, plain
@@ -42,7 +45,12 @@ async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleSt
     async with ctx.database.transaction() as uow:
         await uow.snapshots.put(snapshot.content_hash, snapshot.as_of, content)
         await uow.runs.set_snapshot(run_id, snapshot.content_hash)
-    symbols = ctx.snapshots.tradable(snapshot)
+        paused = await Paused.of(uow, ctx.desk.account_id)
+    only = state.get("only", [])
+    tradable = [symbol for symbol in ctx.snapshots.tradable(snapshot) if not only or symbol in only]
+    symbols = [symbol for symbol in tradable if not (paused.everything or paused.symbol(symbol))]
+    for pause in paused.of_cycle(tradable):
+        ctx.asker.tell("paused", run_id, kind=pause.kind, subject=pause.subject, reason=pause.reason, by=pause.by)
     ctx.asker.tell("snapshot_taken", run_id, snapshot=snapshot, symbols=symbols)
     for symbol, why in silent(snapshot).items():
         ctx.asker.tell("channels_silent", run_id, symbol=symbol, why=why)
@@ -51,7 +59,8 @@ async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleSt
     return {
         "snapshot_hash": snapshot.content_hash,
         "symbols": symbols,
-        "rebalance": await _rebalancing_due(ctx, snapshot, run_id),
+        # Holdings are weighed against each other: not by a run that is to look at some of them only.
+        "rebalance": not only and await _rebalancing_due(ctx, snapshot, run_id),
     }
 
 
@@ -140,7 +149,10 @@ async def gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     ctx.tell_correlations(snapshot)
     intents: list[TradeIntent] = []
     verdicts: dict[str, Verdict] = {}
+    paused = await ctx.paused()
     for intent, principal in _wanted(state, ctx, snapshot):
+        if paused.bars(intent.symbol, intent.side):
+            continue
         if intent.side is Side.BUY:
             proposed, decision = await ctx.desk.propose_fitting(principal, intent)
         else:
@@ -152,41 +164,16 @@ async def gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
 
 
 def _wanted(state: CycleState, ctx: CycleContext, snapshot: Snapshot) -> list[tuple[TradeIntent, Principal]]:
-    """Exits first, then entries by conviction, then rebalancing of symbols that have neither."""
-    signals, sizes = state.get("signals", {}), state.get("sizes", {})
-    maker = IntentMaker(state["run_id"], ctx.desk.account_id, snapshot, ctx.strategy)
-    risk = ctx.principals["risk"]
-    found: list[tuple[TradeIntent | None, Principal]] = []
-    ranked = sorted(signals.items(), key=lambda item: (item[1].action != "exit", -item[1].conviction, item[0]))
-    for symbol, signal in ranked:
-        verdict = sizes.get(symbol)
-        # Without the risk agent's word an exit goes on and an entry does not.
-        if signal.action == "exit" and (verdict is None or verdict.verdict == "take"):
-            found.append((maker.exit(symbol, signal, risk.name), risk))
-        elif signal.action == "enter" and verdict is not None and verdict.verdict == "take" and _enterable(snapshot, symbol):
-            limit = ctx.desk.limits.risk_per_trade
-            share = share_of_risk(snapshot, symbol)
-            found.append((maker.entry(symbol, signal, verdict, limit, risk.name, share), risk))
-    plan, rebalancing = state.get("rebalancing"), ctx.principals["rebalancing"]
-    acting = {symbol for symbol, signal in signals.items() if signal.action in ("enter", "exit")}
-    for target in plan.targets if plan else []:
-        verdict = sizes.get(target.symbol)
-        known = target.symbol in snapshot.tickers and target.symbol not in snapshot.doubts
-        if known and target.symbol not in acting and verdict and verdict.verdict == "take":
-            found.append(
-                (maker.rebalance(target.symbol, target.weight, rebalancing.name, plan.reason if plan else ""), rebalancing)
-            )
-    return [(intent, principal) for intent, principal in found if intent is not None]
-
-
-def _enterable(snapshot: Snapshot, symbol: str) -> bool:
-    return symbol not in snapshot.doubts and not _held(snapshot, symbol)
-
-
-def _held(snapshot: Snapshot, symbol: str) -> bool:
-    """One position per symbol: an entry on top of a holding would change what its stop was made for."""
-    position = snapshot.portfolio.position(symbol)
-    return not snapshot.instruments[symbol].is_dust(position.quantity, snapshot.tickers[symbol].last)
+    return wanted(
+        IntentMaker(state["run_id"], ctx.desk.account_id, snapshot, ctx.strategy),
+        snapshot,
+        ctx.desk.limits,
+        signals=state.get("signals", {}),
+        sizes=state.get("sizes", {}),
+        plan=state.get("rebalancing"),
+        risk=ctx.principals["risk"],
+        rebalancing=ctx.principals["rebalancing"],
+    )
 
 
 async def approval(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
@@ -221,16 +208,21 @@ async def execution(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     plan = decided.answer if isinstance(decided.answer, ExecutionPlan) and decided.may_trade else None
     styles = {choice.symbol: choice.style for choice in plan.orders} if plan else {}
     sent: list[str] = []
+    paused = await ctx.paused()  # perhaps since the gate was asked: an approval can take its time
+    async with ctx.database.reading() as uow:
+        left = await orders_left(uow, run_id, ctx.clock.now())
     for intent in approved:
-        # Exits do not depend on the execution agent; entries are not sent without its word.
+        # Exits do not depend on the execution agent, on pauses or on what a schedule may send; entries are not sent without its
+        # word, and not beyond those.
         style = "now" if intent.side is Side.SELL else styles.get(intent.symbol, "skip")
-        if style == "skip":
+        if style == "skip" or paused.bars(intent.symbol, intent.side) or (intent.side is Side.BUY and left == 0):
             continue
         result = await ctx.desk.submit(ctx.principals["execution"], intent.intent_id, WorkingStyle(style))
         if isinstance(result, RiskDecision):
             ctx.asker.tell("order_denied", run_id, intent=intent, decision=result)
         else:
             sent.append(result.client_order_id)
+            left = None if left is None else max(left - 1, 0)
             ctx.asker.tell("order_sent", run_id, order=result)
     await _watch(ctx, run_id, sent)
     return {"orders": sent}

@@ -106,7 +106,7 @@ async def report(system: TradingSystem) -> SessionReport:
         cycles=len(runs),
         deposit=portfolio.paid_in,
         equity=portfolio.equity(prices),
-        held_instead=await _held_instead(system, portfolio.paid_in, start, prices),
+        held_instead=await held_instead(system, portfolio.paid_in, start, prices),
         cash=portfolio.cash,
         realised=portfolio.realised,
         fees=portfolio.fees,
@@ -222,7 +222,7 @@ async def _prices(system: TradingSystem, at: datetime) -> dict[str, Decimal]:
     return {symbol: t.last for symbol, t in zip(system.config.symbols, tickers, strict=True) if t is not None}
 
 
-async def _held_instead(system: TradingSystem, paid_in: Decimal, start: datetime, prices: Mapping[str, Decimal]) -> Decimal:
+async def held_instead(system: TradingSystem, paid_in: Decimal, start: datetime, prices: Mapping[str, Decimal]) -> Decimal:
     """What was paid in, split evenly over the symbols that had a price at the start, bought there with the taker fee."""
     known = {symbol: price for symbol in system.config.symbols if (price := await _price_at(system, symbol, start)) is not None}
     total = ZERO

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
 
 from graph.context import CycleContext
-from graph.events import EventKind
+from graph.run_ending import TOLD_LAST, end_run
+from graph.run_ids import run_id_at
 from graph.state import CycleState
-from trading_core.domain.clock import utc
+from graph.telemetry import traced
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError
-from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.records import ENDED_STATES, RunKind, RunRecord, RunState
 
 _MOST_STEPS = 30  # the cycle has nine nodes; more supersteps than this would be a loop
-_ENDS: dict[RunState, EventKind] = {RunState.WAITING: "run_waiting", RunState.DONE: "run_done"}
+Settled = Callable[[], Awaitable[None]]
+"""Waits until all that a run has told is on record: its end comes behind it."""
+
+
+async def nothing() -> None:
+    """Nothing is kept of what is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended, or that it waits; `waiting` are the intents an operator is asked about."""
+    """How a run ended, that it waits, or that it was stopped on the way and is still running.
+
+    Attributes:
+        waiting: the intents an operator is asked about.
+        told: what its last event says beside that; JSON.
+    """
 
     run_id: str
     state: RunState
     waiting: tuple[str, ...] = ()
     error: str = ""
+    told: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 class Runner:
-    """Runs of one session, one at a time."""
+    """Cycles of one session, one at a time.
+
+    Attributes:
+        context: what the nodes work with, and with them whatever else runs on the account.
+    """
 
     def __init__(
         self,
@@ -43,12 +64,12 @@ class Runner:
         session_id: str,
         account_id: str,
     ) -> None:
-        self._graph, self._saver, self._context = graph, saver, context
+        self._graph, self._saver, self.context = graph, saver, context
         self._session_id, self._account_id = session_id, account_id
 
     def run_id(self, as_of: datetime) -> str:
         """The id of the cycle at a tick: the same session and tick always make the same run."""
-        return f"{self._session_id}-{utc(as_of):%Y%m%dT%H%M%SZ}"
+        return run_id_at(self._session_id, as_of)
 
     async def run(self, as_of: datetime) -> RunResult:
         """The cycle at this instant. One that is done is not run again; one that was begun goes on.
@@ -57,21 +78,21 @@ class Runner:
             LedgerError: the record contradicts itself; trading must stop.
         """
         run_id = self.run_id(as_of)
-        async with self._context.database.transaction() as uow:
+        async with self.context.database.transaction() as uow:
             record = await uow.runs.start(
                 RunRecord(
                     id=run_id,
                     account_id=self._account_id,
                     kind=RunKind.CYCLE,
                     as_of=as_of,
-                    started_at=self._context.clock.now(),
+                    started_at=self.context.clock.now(),
                     session_id=self._session_id,
                 )
             )
-        if record.state in (RunState.DONE, RunState.FAILED):
+        if record.state in ENDED_STATES:
             return RunResult(run_id, record.state, error=record.error)
-        self._context.asker.tell("run_started", run_id, as_of=as_of)
-        return await self._go_on(record)
+        self.context.asker.tell("run_started", run_id, as_of=as_of)
+        return await traced(record, self.go(record))
 
     async def resume(self, run_id: str) -> RunResult:
         """Take a run up where its last checkpoint left it.
@@ -79,39 +100,83 @@ class Runner:
         Raises:
             RunError: there is no such run, or what it knew is no longer to be had.
         """
-        async with self._context.database.reading() as uow:
+        async with self.context.database.reading() as uow:
             record = await uow.runs.get(run_id)
         if record is None:
             raise RunError(
                 f"there is no run {run_id!r}", not_done="Nothing was resumed", next_step="`algotrendy runs` lists them"
             )
-        if record.state is RunState.DONE:
+        if record.state in (RunState.DONE, RunState.CANCELLED):
             return RunResult(run_id, record.state)
-        return await self._go_on(record)
+        return await traced(record, self.go(record))
 
-    async def _go_on(self, record: RunRecord) -> RunResult:
+    async def go(
+        self, record: RunRecord, symbols: Sequence[str] = (), *, control: RunControl | None = None, settled: Settled = nothing
+    ) -> RunResult:
+        """Work on a run that is on record, from its last checkpoint on when it was begun before.
+
+        Args:
+            symbols: the only ones to look at; empty for all of the session's.
+            control: stops it between two steps of the graph when it is asked to drain. Its state is then `RUNNING` still.
+
+        Raises:
+            LedgerError: the record contradicts itself; trading must stop.
+        """
         config: RunnableConfig = {"configurable": {"thread_id": record.id}, "recursion_limit": _MOST_STEPS}
         begun = await self._saver.aget_tuple(config) is not None
         # None goes on from the last checkpoint. A waiting approval is asked about again: the core holds the answer.
         state: CycleState | None = None if begun else {"run_id": record.id, "as_of": record.as_of}
+        if state is not None and symbols:
+            state["only"] = list(symbols)
         try:
-            result = await self._graph.ainvoke(state, config, context=self._context, durability="sync")
+            result = await self._graph.ainvoke(state, config, context=self.context, durability="sync", control=control)
+        except GraphDrained:
+            return RunResult(record.id, RunState.RUNNING)
+        except asyncio.CancelledError:
+            await self._abandon()
+            raise
         except LedgerError as error:
-            await self._end(record.id, RunState.FAILED, str(error))
+            await self._end(record, settled, RunState.FAILED, str(error))
             raise
         except AlgoTrendyError as error:
-            await self._end(record.id, RunState.FAILED, str(error))
+            await self._end(record, settled, RunState.FAILED, str(error))
             return RunResult(record.id, RunState.FAILED, error=str(error))
         waiting = tuple(intent for item in result.get("__interrupt__", ()) for intent in item.value["intents"])
         if waiting:
-            await self._end(record.id, RunState.WAITING)
+            await tell_approvals(self.context, record.id, waiting)
+            await self._end(record, settled, RunState.WAITING, told={"intents": list(waiting)})
             return RunResult(record.id, RunState.WAITING, waiting)
-        await self._end(record.id, RunState.DONE)
-        # All of a finished run is in the ledger; its checkpoints would only make the file grow.
-        await self._saver.adelete_thread(record.id)
+        await self._end(record, settled, RunState.DONE, told={"orders": result.get("orders", [])})
+        await self.forget(record.id)
         return RunResult(record.id, RunState.DONE)
 
-    async def _end(self, run_id: str, state: RunState, error: str = "") -> None:
-        async with self._context.database.transaction() as uow:
-            await uow.runs.set_state(run_id, state, at=self._context.clock.now(), error=error)
-        self._context.asker.tell(_ENDS.get(state, "run_failed"), run_id, error=error)
+    async def forget(self, run_id: str) -> None:
+        """Drop the checkpoints of a run that is over: all of it is in the ledger, and the file would only grow."""
+        await self._saver.adelete_thread(run_id)
+
+    async def _abandon(self) -> None:
+        """Let go of the checkpoint file: a write that was cancelled before its commit would keep it locked."""
+        if isinstance(self._saver, AsyncSqliteSaver):
+            async with self._saver.lock:  # so that it is nobody else's write
+                await self._saver.conn.rollback()
+
+    async def _end(
+        self,
+        record: RunRecord,
+        settled: Settled,
+        state: RunState,
+        error: str = "",
+        told: Mapping[str, object] | None = None,
+    ) -> None:
+        await settled()
+        async with self.context.database.transaction() as uow:
+            await end_run(uow, record, state, at=self.context.clock.now(), error=error, told=told)
+        self.context.asker.tell(TOLD_LAST[state], record.id, error=error)
+
+
+async def tell_approvals(context: CycleContext, run_id: str, intents: Sequence[str]) -> None:
+    """Tell what an operator is asked about."""
+    async with context.database.reading() as uow:
+        asked = [(await uow.intents.get(key), await uow.approvals.get(key)) for key in intents]
+    for intent, approval in asked:
+        context.asker.tell("approval_requested", run_id, intent=intent, approval=approval)

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from data_channels.base import Channel
 from data_channels.crosscheck import Finding
 from trading_core.domain.clock import iso
-from trading_core.domain.errors import RunError, UnknownSymbol
+from trading_core.domain.errors import MarketDataError, RunError, UnknownSymbol
 from trading_core.domain.intents import digest
 from trading_core.domain.market import Bar, ChannelReport, MarketFeed, Ticker, Timeframe
 from trading_core.domain.money import plain
@@ -25,8 +26,11 @@ from trading_core.execution.book import AccountView
 from trading_core.execution.desk import Desk
 from trading_core.risk.state import fraction_lost
 
+T = TypeVar("T")
+
 WINDOW = 300  # bars an agent's indicators stand on; EMA 200 needs its run-up
 LEAST_BARS = 60
+_MOST_AT_HAND = 4  # snapshots of runs that are worked on side by side: the newest, and those of questions asked meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,40 @@ class Snapshots:
             )
         return snapshot
 
+    async def look(self, as_of: datetime, view: AccountView) -> Snapshot:
+        """What is known at this instant, to answer a question from.
+
+        No run decides on it: it is neither hashed nor kept, and what cannot be read is left out instead of failing.
+        """
+        frame, wanted = self._timeframe, self._symbols
+        names = (*wanted, *(symbol for symbol in view.portfolio.held() if symbol not in wanted))
+        priced = await asyncio.gather(*(_if_readable(self._feed.ticker(name, as_of=as_of)) for name in names))
+        tickers = {name: ticker for name, ticker in zip(names, priced, strict=True) if ticker is not None}
+        windows = await asyncio.gather(
+            *(_if_readable(self._feed.bars(symbol, frame, as_of=as_of, limit=WINDOW)) for symbol in wanted)
+        )
+        prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
+        known = all(symbol in prices for symbol in view.portfolio.held())
+        return Snapshot(
+            as_of=as_of,
+            timeframe=frame,
+            symbols=names,
+            instruments=self._desk.instruments,
+            tickers=tickers,
+            bars={symbol: tuple(rows or ()) for symbol, rows in zip(wanted, windows, strict=True)},
+            channels=await self._readings(as_of),
+            portfolio=view.portfolio,
+            open_orders=view.live_orders,
+            state=view.risk.trading_state.value,
+            # Without every price equity is unknown, and whoever tells a drawdown tells that first.
+            drawdown=fraction_lost(view.risk.peak_equity, view.portfolio.equity(prices)) if known else Decimal(0),
+            limits=self._limits(),
+            content_hash="",
+            doubts=await self._doubts(as_of, tickers),
+        )
+
     def at_hand(self, content_hash: str) -> Snapshot | None:
-        """The snapshot this process took or rebuilt last, if it is that one."""
+        """The snapshot, if it is one of those that this process took or rebuilt last."""
         return self._at_hand.get(content_hash)
 
     def _build(self, content: _Content, kept: Mapping[str, object], bars: Mapping[str, tuple[Bar, ...]]) -> Snapshot:
@@ -136,7 +172,10 @@ class Snapshots:
             doubts=content.doubts,
             content_hash=digest(hashed),
         )
-        self._at_hand = {snapshot.content_hash: snapshot}  # one run at a time reads it; older ones are on record
+        self._at_hand.pop(snapshot.content_hash, None)
+        self._at_hand[snapshot.content_hash] = snapshot
+        while len(self._at_hand) > _MOST_AT_HAND:  # older ones are on record
+            del self._at_hand[next(iter(self._at_hand))]
         return snapshot
 
     async def tickers(self, portfolio: Portfolio, as_of: datetime) -> dict[str, Ticker]:
@@ -179,6 +218,14 @@ class Snapshots:
             and len(snapshot.bars.get(symbol, ())) >= LEAST_BARS
             and snapshot.bars[symbol][-1].opened_at >= oldest
         ]
+
+
+async def _if_readable(reading: Awaitable[T]) -> T | None:
+    """What is read; None of a market that cannot be read now."""
+    try:
+        return await reading
+    except MarketDataError:
+        return None
 
 
 def check_listed(symbols: Sequence[str], listed: Mapping[str, object]) -> None:

@@ -48,7 +48,8 @@ class CycleState(TypedDict, total=False):
     """One run of the trading cycle.
 
     Attributes:
-        symbols: those with enough data to look at.
+        only: the symbols that were asked for; empty or missing for all of the session's.
+        symbols: those of them with enough data to look at.
         rebalance: whether drift or the schedule asks for it.
         views, signals: by symbol; a symbol whose agent abstained is missing.
         rebalancing: the plan, when there is one that may trade.
@@ -59,6 +60,7 @@ class CycleState(TypedDict, total=False):
 
     run_id: str
     as_of: datetime
+    only: list[str]
     snapshot_hash: str
     symbols: list[str]
     rebalance: bool

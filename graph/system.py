@@ -17,9 +17,12 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from agents.agent import Agent
+from agents.answers import Answer
+from agents.chat import ChatAgents
 from agents.models import openai_compatible
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.roster import ROSTER
+from agents.spec import AgentName, AgentSpec
 from data_channels.base import Channel, NotConfigured
 from data_channels.hub import ChannelHub
 from data_channels.store.base import TimeSeriesStore
@@ -42,7 +45,7 @@ from graph.tending import tending
 from graph.ticks import DEFAULT_START
 from graph.trading_cycle import build
 from tools.base import Tool
-from tools.registry import TOOLS
+from tools.registry import CHAT_TOOLS, TOOLS
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
@@ -72,6 +75,9 @@ class TradingSystem:
 
     Attributes:
         opening: what the comparison with the venue found when the session was opened; it is made again at each cycle.
+        channels: what the session knows beside the market, a channel for each kind.
+        hub: the sources behind them; None where none is asked.
+        chat: the agents in conversation, on the session's model.
     """
 
     config: SessionConfig
@@ -85,6 +91,9 @@ class TradingSystem:
     snapshots: Snapshots
     record: LedgerRecord
     runner: Runner
+    chat: ChatAgents
+    channels: tuple[Channel, ...] = ()
+    hub: ChannelHub | None = None
 
     @classmethod
     @asynccontextmanager
@@ -98,10 +107,12 @@ class TradingSystem:
         at: datetime | None = None,
         model: BaseChatModel | None = None,
         database: str | None = None,
+        opened: Database | None = None,
         access: VenueAccess | None = None,
         channels: Sequence[Channel] | None = None,
         keys: ChannelAccess | None = None,
         tools: Mapping[str, Tool[Any]] = TOOLS,
+        roster: Mapping[AgentName, AgentSpec[Answer]] = ROSTER,
         exchange: MarketFeed | None = None,
         around: Callable[[Broker], Broker] = lambda broker: broker,
     ) -> AsyncIterator[TradingSystem]:
@@ -113,10 +124,12 @@ class TradingSystem:
                 has already seen.
             model: instead of the one the config describes.
             database: path or URL of a ledger that sessions share; a file of the session's own when absent.
+            opened: that ledger, where the process has it open already; it stays the caller's to close.
             access: to venues; needed by a session whose account is at one.
             channels: instead of the ones the config names.
             keys: of the sources of readings, and other hosts for them.
             tools: what the agents' tools are, by name.
+            roster: the agents of a cycle, with other prompts than the desk's own where those are tried.
             exchange: what trades at the paper exchange, where that is not what the desk's feed tells.
             around: makes of the broker the one that the desk uses.
 
@@ -133,7 +146,10 @@ class TradingSystem:
             folders.session.mkdir(parents=True, exist_ok=True)
             store = PaperStore(folders.paper) if config.account is None else None
             clock = _make_clock(config, at, store.progress() if store else None)
-            ledger = await stack.enter_async_context(await Database.open(folders.ledger))
+            if opened is None:
+                ledger = await stack.enter_async_context(await Database.open(folders.ledger))
+            else:
+                ledger = opened
             shared = folders.answers == folders.ledger
             answers = ledger if shared else await stack.enter_async_context(await Database.open(folders.answers))
             if store is not None:
@@ -166,16 +182,17 @@ class TradingSystem:
                 if channels is None
                 else None
             )
+            told = tuple(channels_of(hub) if hub else channels or await _recorded_channels(config, keys, folders.readings, stack))
             snapshots = Snapshots(
                 desk=desk,
                 feed=market,
-                channels=channels_of(hub) if hub else channels or await _recorded_channels(config, keys, folders.readings, stack),
+                channels=told,
                 timeframe=config.bars,
                 symbols=config.symbols,
                 contradicted=hub.contradicted if hub else None,
             )
             asker = Asker(
-                agents={name: Agent(spec, chat, _model_name(chat), kept_answers, tools) for name, spec in ROSTER.items()},
+                agents={name: Agent(spec, chat, _model_name(chat), kept_answers, tools) for name, spec in roster.items()},
                 desk=desk,
                 database=ledger,
                 feed=market,
@@ -202,8 +219,9 @@ class TradingSystem:
             opening, _ = await desk.reconcile(context.runner)
             if not config.simulated:
                 await stack.enter_async_context(tending(context.books))
+            talkers = ChatAgents(chat, _model_name(chat), {**CHAT_TOOLS, **tools})
             cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
-            yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles)
+            yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles, talkers, told, hub)
 
 
 @asynccontextmanager
@@ -212,7 +230,7 @@ async def _paper_broker(
 ) -> AsyncIterator[Broker]:
     deposit = Money(config.deposit, config.currency)
     rules = PaperRules(impact_coefficient=_impact(config), seed=config.seed)
-    broker = PaperBroker(market, clock, config.bars, account_id=account, deposit=deposit, store=store, rules=rules)
+    broker = PaperBroker(market, clock, config.matched, account_id=account, deposit=deposit, store=store, rules=rules)
     async with broker:
         async with ledger.transaction() as uow:
             opened = Portfolio.opened(account, config.currency, config.deposit)
@@ -292,5 +310,5 @@ async def _open_hub(
 
 def _impact(config: SessionConfig) -> Decimal:
     """Volatility grows with the square root of time, and with it the price a bar's volume moves."""
-    days = config.bars.length.total_seconds() / 86_400
+    days = config.matched.length.total_seconds() / 86_400
     return Decimal(f"{_DAY_IMPACT * days**0.5:.6f}")

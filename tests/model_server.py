@@ -173,6 +173,9 @@ class ModelServer:
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
+        if await request.is_disconnected():  # given up before it was read: perhaps by a test that is over
+            return Response(status_code=499)
+        brain = self.brain  # the one of now: when the answer is due, the server may be another test's
         fault = self.faults(body) if callable(self.faults) else next(self._queue, None)
         self._in_flight += 1
         name = fault.name if fault else None
@@ -180,7 +183,7 @@ class ModelServer:
         self.requests.append(record)
         streaming = False
         try:
-            response = await self._respond(request, record, fault)
+            response = await self._respond(request, record, fault, brain)
             streaming = isinstance(response, StreamingResponse)
             return response
         finally:
@@ -191,7 +194,7 @@ class ModelServer:
         self._in_flight -= 1
         record.finished_at = time.monotonic()
 
-    async def _respond(self, request: Request, record: RecordedRequest, fault: Fault | None) -> Response:
+    async def _respond(self, request: Request, record: RecordedRequest, fault: Fault | None, brain: Brain) -> Response:
         given_key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.api_key is not None and given_key != self.api_key:
             fault = status(401)
@@ -202,7 +205,7 @@ class ModelServer:
             return Response(fault.raw_body, media_type="text/event-stream" if stream else "application/json")
         await asyncio.sleep((fault.hang_seconds if fault else 0.0) + (0.0 if stream else self.delay))
         drop = self._transports[tuple(request.scope["client"])].abort if fault and fault.drops else None
-        reply = self.brain(body)
+        reply = brain(body)
         if fault and fault.spoil:
             reply = fault.spoil(body, reply)
         if stream:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tools.computed import Computed
 from trading_core.auth.permissions import Principal
+from trading_core.domain.errors import NotPermitted
 from trading_core.domain.intents import digest
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import plain
@@ -31,6 +32,39 @@ class RunRecord(Protocol):
 
     async def execution_quality(self, limit: int) -> list[Facts]:
         """Newest first: the account's last orders with slippage, fees and fill ratio."""
+        ...
+
+
+class OperatorDesk(Protocol):
+    """What the desk tells a person who asks, and what it suggests to that person. The tool has checked the permission."""
+
+    async def orders(self, symbol: str, limit: int) -> Facts:
+        """The last orders, newest first, of one symbol or of all."""
+        ...
+
+    async def performance(self) -> Facts:
+        """What the account is worth and what it has come to."""
+        ...
+
+    async def explained(self, about: str) -> Facts:
+        """Why the desk did what it did last about a symbol, or about an order or intent by the beginning of its id.
+
+        Raises:
+            InvalidInput: nothing of that name is on record.
+        """
+        ...
+
+    async def risk_state(self) -> Facts:
+        """Whether the account may trade, why, and how much of each limit is used."""
+        ...
+
+    async def propose(self, wanted: Facts, reason: str) -> Facts:
+        """Put an order on a card that the person may confirm. Nothing is sent.
+
+        Raises:
+            NotPermitted: the person may not propose it.
+            InvalidInput: it is no order that could be placed.
+        """
         ...
 
 
@@ -54,7 +88,11 @@ class Evidence:
 
 @dataclass(slots=True)
 class ToolContext:
-    """One agent's view of one run."""
+    """One agent's view of one run.
+
+    Attributes:
+        operator: the desk as it answers a person; None in a run that nobody asked for.
+    """
 
     principal: Principal
     run_id: str
@@ -65,6 +103,18 @@ class ToolContext:
     computed: Computed
     upstream: Mapping[str, Facts] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
+    operator: OperatorDesk | None = None
+
+    @property
+    def desk(self) -> OperatorDesk:
+        """The desk as it answers a person.
+
+        Raises:
+            NotPermitted: nobody asked: the run is the desk's own.
+        """
+        if self.operator is None:
+            raise NotPermitted("this is for a conversation with an operator", not_done="Nothing was read or suggested")
+        return self.operator
 
     def keep(self, evidence: Evidence) -> Evidence:
         """Note a tool result, so that the answer can be checked against it."""

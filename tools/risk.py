@@ -35,6 +35,10 @@ async def _volatilities(context: ToolContext, _: NoArguments) -> Facts:
     return {"unit": "annualised %", "held": rows}
 
 
+async def _risk_state(context: ToolContext, _: NoArguments) -> Facts:
+    return await context.desk.risk_state()
+
+
 GET_VOLATILITIES = Tool(
     "get_volatilities",
     "For each holding: weight, 20-bar volatility (annualised %) and the taker fee a change of weight costs (fraction).",
@@ -45,4 +49,12 @@ GET_VOLATILITIES = Tool(
 GET_LIMITS = Tool("get_limits", "The limits the core enforces; nothing can pass them.", NoArguments, Action.READ_RISK, _limits)
 GET_CORRELATIONS = Tool(
     "get_correlations", "Correlation of returns between the symbols of this run.", NoArguments, Action.READ_RISK, _correlations
+)
+GET_RISK_STATE = Tool(
+    "get_risk_state",
+    "Whether the account may trade, since when, by whose decision and why; loss today and from the peak, losing streak, "
+    "exposure, and how much of each limit is used (fractions of equity).",
+    NoArguments,
+    Action.READ_RISK,
+    _risk_state,
 )

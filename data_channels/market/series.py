@@ -81,14 +81,7 @@ class BarSeries:
             last, at = self.bars[known - 1].close, self._closes[known - 1] - timedelta(microseconds=1)
         else:
             return None
-        half = last * SPREAD / 2
-        return Ticker(
-            symbol=self.instrument.symbol,
-            bid=self.instrument.floor_price(last - half),
-            ask=self.instrument.ceil_price(last + half),
-            last=last,
-            at=at,
-        )
+        return quote(self.instrument, last, at)
 
     def gaps(self) -> list[Gap]:
         """Every run of missing bars between the first and the last one, oldest first."""
@@ -98,6 +91,18 @@ class BarSeries:
                 missing = (following.opened_at - closed_at) // self.timeframe.length
                 found.append(Gap(closed_at, following.opened_at, missing))
         return found
+
+
+def quote(instrument: Instrument, last: Decimal, at: datetime) -> Ticker:
+    """The ticker around a last price: half of `SPREAD` to either side, rounded outwards to the tick."""
+    half = last * SPREAD / 2
+    return Ticker(
+        symbol=instrument.symbol,
+        bid=instrument.floor_price(last - half),
+        ask=instrument.ceil_price(last + half),
+        last=last,
+        at=at,
+    )
 
 
 class SeriesFeed:

@@ -80,30 +80,44 @@ class SyntheticFeed(SeriesFeed):
         timeframe: length of a bar.
         start: the first bar opens at the first grid instant at or after it.
         end: the last bar closes at or before it.
+        era: generate the market that starts there, and tell it as if it started at `start`.
+        held_from: bars that open before it are generated and not held; everything from `start` on when absent.
 
     Raises:
         InvalidInput: no symbols, no room for a bar between start and end, more bars than memory should hold, a malformed symbol
             or an instant without a time zone.
     """
 
-    def __init__(self, seed: int, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime) -> None:
+    def __init__(
+        self,
+        seed: int,
+        symbols: Sequence[str],
+        timeframe: Timeframe,
+        start: datetime,
+        end: datetime,
+        *,
+        era: datetime | None = None,
+        held_from: datetime | None = None,
+    ) -> None:
         first = ceil_to_grid(start, timeframe)
         count = (utc(end) - first) // timeframe.length
+        held = first if held_from is None else max(first, ceil_to_grid(held_from, timeframe))
+        skipped = (held - first) // timeframe.length
         names = list(dict.fromkeys(symbols))
         if not names:
             raise InvalidInput("a synthetic market needs at least one symbol", next_step="Give one such as BTC/USDT")
-        if count < 1:
+        if count - skipped < 1:
             raise InvalidInput(f"no {timeframe} bar fits between {iso(start)} and {iso(end)}", next_step="Give a later end")
-        if count * len(names) > _MOST_BARS:
+        if (count - skipped) * len(names) > _MOST_BARS:
             raise InvalidInput(
-                f"{len(names)} symbols of {count} {timeframe} bars are more than {_MOST_BARS:,} bars",
+                f"{len(names)} symbols of {count - skipped} {timeframe} bars are more than {_MOST_BARS:,} bars",
                 not_done="Nothing was generated",
                 next_step="Take a longer timeframe, fewer symbols or a shorter period",
             )
         days_per_bar = timeframe.length / timedelta(days=1)
-        key = f"{seed}|{timeframe}|{iso(first)}"
+        key = f"{seed}|{timeframe}|{iso(first if era is None else ceil_to_grid(era, timeframe))}"
         factor = make_factor(key, count, days_per_bar)
-        opened = [first + timeframe.length * index for index in range(count)]
+        opened = [held + timeframe.length * index for index in range(count - skipped)]
         super().__init__(
             f"synthetic (generated, seed {seed})",
             timeframe,
@@ -120,7 +134,7 @@ def _series(symbol: str, key: str, factor: Factor, opened: list[datetime], timef
     instrument = inferred_instrument(symbol, price=Decimal(repr(price)), decimals=decimals)
 
     key = f"{key}|{symbol}"
-    count, days_per_bar = len(opened), timeframe.length / timedelta(days=1)
+    count, days_per_bar = len(factor.returns), timeframe.length / timedelta(days=1)
     beta = coin.beta - money.beta
     own = coin.own * math.sqrt(days_per_bar / 365) * factor.stress * clusters(stream(key, "clusters"), count, days_per_bar)
     returns = beta * factor.returns + own * stream(key, "shocks").standard_normal(count)
@@ -152,9 +166,9 @@ def _reach(random: np.random.Generator, move: Floats, volatility: Floats) -> Flo
 def _bars(
     instrument: Instrument, opened: list[datetime], opens: Floats, highs: Floats, lows: Floats, closes: Floats, lots: Floats
 ) -> list[Bar]:
-    """Exact bars of whole ticks and whole lots."""
+    """Exact bars of whole ticks and whole lots: the last ones, as many as have an instant."""
     tick, lot = instrument.tick_size, instrument.lot_size
-    columns = (opens.tolist(), highs.tolist(), lows.tolist(), closes.tolist(), lots.tolist())
+    columns = [column[-len(opened) :].tolist() for column in (opens, highs, lows, closes, lots)]
     return [
         Bar(at, int(o) * tick, int(h) * tick, int(low) * tick, int(c) * tick, int(volume) * lot)
         for at, o, h, low, c, volume in zip(opened, *columns, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,14 +64,14 @@ class Scorer(Protocol):
         ...
 
 
-class WordScorer:
+class WordScorer(ABC):
     """A scorer that looks at words alone: deterministic, without network, in a thread, so that the event loop goes on."""
 
     name: str
 
+    @abstractmethod
     def rate(self, text: str) -> Score:
         """The score of one text, here and now."""
-        raise NotImplementedError
 
     async def score(self, texts: Sequence[str]) -> Sequence[Score]:
         scores: list[Score] = []

@@ -58,3 +58,9 @@ async def test_the_system_clock_is_aware_and_moves() -> None:
     await clock.sleep(0.001)
     assert clock.now() > before
     assert before.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_utc_has_no_date_for_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="outside the calendar"):
+        utc(datetime.fromisoformat(text))

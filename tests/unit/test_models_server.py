@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
-from tests.model_server import ModelServer, RecordedRequest, minimal
+from tests.model_server import Body, ModelServer, RecordedRequest, Reply, faults, minimal, say
 
 
 class Side(StrEnum):
@@ -64,3 +66,23 @@ def test_depth_is_the_longest_chain_of_waiting_calls(spans: list[tuple[float, fl
     server = ModelServer()
     server.requests += [RecordedRequest(n, {}, start, 1, 0, None, end) for n, (start, end) in enumerate(spans)]
     assert server.depth == depth
+
+
+async def test_an_answer_that_is_late_is_not_made_by_the_next_tests_brain() -> None:
+    with ModelServer() as server:
+        server.misbehave([faults.hang(0.3)])
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(f"{server.base_url}/chat/completions", json={"model": "any", "messages": []}, timeout=0.1)
+            asked: list[Body] = []
+
+            def brain(body: Body) -> Reply:
+                asked.append(body)
+                return say("x")
+
+            server.clear()
+            server.brain = brain
+            await asyncio.sleep(0.4)
+            assert (asked, server.requests) == ([], [])
+            await client.post(f"{server.base_url}/chat/completions", json={"model": "any", "messages": []})
+        assert len(asked) == len(server.requests) == 1

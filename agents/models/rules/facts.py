@@ -41,25 +41,28 @@ class Facts:
 
     @classmethod
     def read(cls, messages: Sequence[BaseMessage]) -> Facts:
-        names = {
-            call["id"]: call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls
-        }
-        found: dict[str, Fact] = {}
-        for message in messages:
-            if isinstance(message, ToolMessage) and isinstance(message.content, str):
-                tool = message.name or names.get(message.tool_call_id, "")
-                try:
-                    values = json.loads(message.content)
-                except json.JSONDecodeError:
-                    values = None
-                if not isinstance(values, dict):
-                    values = {"error": "unreadable"}
-                found[tool] = Fact(tool, str(values.pop("evidence", "")), values)
-        return cls(found)
+        return cls({fact.tool: fact for fact in results(messages)})
 
     def get(self, tool: str) -> Fact:
         """The result of a tool; an unavailable one when it was never called."""
         return self.by_tool.get(tool, Fact(tool, "", {"error": "not called"}))
+
+
+def results(messages: Sequence[BaseMessage]) -> list[Fact]:
+    """Every tool result of a conversation, in its order."""
+    names = {call["id"]: call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    found = []
+    for message in messages:
+        if isinstance(message, ToolMessage) and isinstance(message.content, str):
+            tool = message.name or names.get(message.tool_call_id, "")
+            try:
+                values = json.loads(message.content)
+            except json.JSONDecodeError:
+                values = None
+            if not isinstance(values, dict):
+                values = {"error": "unreadable"}
+            found.append(Fact(tool, str(values.pop("evidence", "")), values))
+    return found
 
 
 def finite(value: object) -> float | None:

@@ -2,7 +2,8 @@
 10-bar low.
 
 Sources: Donchian channels and the 2N stop as published in Faith, *Way of the Turtle* (2007), system 1; RSI by Wilder (1978),
-bought on weakness within an up trend as in Connors and Alvarez, *Short Term Trading Strategies That Work* (2008).
+bought on weakness within an up trend as in Connors and Alvarez, *Short Term Trading Strategies That Work* (2008). A breakout on
+little volume is worth half the conviction: Edwards and Magee, *Technical Analysis of Stock Trends* (1948), want volume to confirm it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ STOP_IN_ATR = 2.0
 ROUND_TRIP = 0.002  # of the price: fees and spread of buying and selling again
 OVERSOLD, OVERBOUGHT = 35.0, 80.0
 LEAST_TREND = 20.0  # ADX below this is no trend at all; Wilder
+THIN = -2.0  # standard deviations of volume below its mean: hardly anybody takes part
 
 
 def decide(facts: Facts) -> Signal:
@@ -73,6 +75,10 @@ def _entry(facts: Facts, trend: str, conviction: float, close: float, atr: float
         return _plain("hold", f"{indicators.say('RSI(14)', 'rsi_14')} is stretched.", conviction)
     if close > high and adx >= LEAST_TREND:
         why = f"Breakout: {indicators.say('close', 'last_close')} is above the 20-bar high {shown(high)} [{indicators.id}]"
+        volume = indicators.number("volume_z_20")
+        if volume is not None and volume < THIN:
+            conviction /= 2
+            why += f", on hardly any volume ({indicators.say('z-score', 'volume_z_20')})"
     elif rsi <= OVERSOLD:
         why = f"Pullback in an up trend: {indicators.say('RSI(14)', 'rsi_14')} at {indicators.say('close', 'last_close')}"
     else:

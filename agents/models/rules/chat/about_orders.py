@@ -1,0 +1,136 @@
+"""The account's orders, and orders that the operator wants: those go on cards, one each, and nothing is sent."""
+
+from __future__ import annotations
+
+import re
+
+from agents.models.rules.chat.asked import Asked
+from agents.models.rules.chat.needs import Need, missing
+from agents.models.rules.chat.speech import amount, cannot, moment, percent, said, verdict, wordy
+from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes
+from agents.models.rules.facts import Fact
+
+STOP_IN_ATR = 2.0  # as for the desk's own entries: Faith, Way of the Turtle (2007)
+_NOT_READ = (
+    "I did not understand all of that as an order, so I made no card and nothing was sent. Name the size, such as: "
+    "buy (amount) BTC stop (price), buy (amount) USDT of ETH, sell half of my ETH, close BTC, or sell everything."
+)
+
+
+def answer(asked: Asked) -> str | list[Need]:
+    if sounds_like_an_order(asked.words):
+        wanted = wishes(asked.words)
+        return _NOT_READ if wanted is None else _order(asked, wanted)
+    if re.search(r"\b(?:buy|sell|close)\b", asked.words):
+        return "I read no order in that, so I made no card and nothing was sent."
+    return _orders(asked)
+
+
+def _order(asked: Asked, wanted: list[Wish]) -> str | list[Need]:
+    portfolio = asked.get("get_portfolio")
+    held = [str(row["symbol"]) for row in portfolio.values.get("holdings", [])]
+    currency = str(portfolio.values.get("currency", "USDT"))
+    each = [(symbol, wish) for wish in wanted for symbol in ([_symbol(wish.base, currency)] if wish.base else held)]
+    if not each:
+        return "Nothing is held, so there is nothing to sell, and I made no card."
+    unstopped = [symbol for symbol, wish in each if wish.side == "buy" and wish.stop is None]
+    if needs := missing(asked, *(Need("get_indicators", {"symbol": symbol}) for symbol in dict.fromkeys(unstopped))):
+        return needs
+    stops = {symbol: _stop(asked, symbol) for symbol in unstopped}
+    cards = [_card(symbol, wish, stops.get(symbol)) for symbol, wish in each if wish.stop or wish.side == "sell" or stops[symbol]]
+    if needs := missing(asked, *cards):
+        return needs
+    told = [_told(fact, stops) for fact in asked.all("propose_order")]
+    told += [
+        f"For {symbol} I know no ATR to put a stop by, and a buy needs one: name it, such as: stop at a price."
+        for symbol, stop in stops.items()
+        if stop is None
+    ]
+    return "\n".join(told)
+
+
+def _symbol(base: str, currency: str) -> str:
+    return base if "/" in base else f"{base}/{currency}"
+
+
+def _indicators(asked: Asked, symbol: str) -> Fact | None:
+    return next((fact for fact in asked.all("get_indicators") if fact.values.get("symbol") == symbol and fact.available), None)
+
+
+def _stop(asked: Asked, symbol: str) -> str | None:
+    """Two ATR below the last close; None when they are not known or that is no price."""
+    facts = _indicators(asked, symbol)
+    close, atr = (facts.number("last_close"), facts.number("atr_14")) if facts is not None else (None, None)
+    if close is None or atr is None or close - STOP_IN_ATR * atr <= 0:
+        return None
+    return f"{close - STOP_IN_ATR * atr:.8g}"
+
+
+def _card(symbol: str, wish: Wish, stop: str | None) -> Need:
+    named = {
+        "quantity": wish.quantity,
+        "notional": wish.notional,
+        "fraction": wish.fraction,
+        "limit_price": wish.limit,
+        "stop_price": wish.stop or stop,
+        "take_profit": wish.target,
+    }
+    kind = "limit" if wish.limit else "market"
+    given = {key: value for key, value in named.items() if value is not None}
+    return Need("propose_order", {"symbol": symbol, "side": wish.side, "type": kind, **given})
+
+
+def _told(fact: Fact, stops: dict[str, str | None]) -> str:
+    """One card, exactly as it is."""
+    if not fact.available:
+        return f"I made no card: {wordy(str(fact.values.get('error')))} Nothing was sent."
+    values = fact.values
+    symbol = str(values["symbol"])
+    name = f"{symbol} [{fact.id}]" if re.search(r"\d", symbol) else symbol
+    how = f"limit {amount(fact, values['limit_price'])}" if values["type"] == "limit" else "market"
+    text = (
+        f"I put this on a card: {values['side']} {amount(fact, values['quantity'])} {name}, {how},"
+        f" worth about {amount(fact, values['worth_about'])}"
+    )
+    text += f", stop {amount(fact, values['stop_price'])}" if values["stop_price"] is not None else ""
+    text += f", profit target {amount(fact, values['take_profit'])}" if values["take_profit"] is not None else ""
+    text += "."
+    if stops.get(symbol) is not None:
+        text += " You named no stop, so I put it twice the ATR(14) below the last close."
+    text += f" {verdict(fact, str(values['gate']), values['failed'])}"
+    return f"{text} Nothing was sent: confirm the card before {moment(fact, values['expires_at'])} to place it."
+
+
+def _orders(asked: Asked) -> str | list[Need]:
+    orders = asked.get("get_orders")
+    if asked.asks(r"\bslippage|\bquality") and (needs := missing(asked, Need("get_execution_quality"))):
+        return needs
+    if not orders.available:
+        return cannot(orders, "the orders")
+    rows = orders.values["orders"]
+    if not rows:
+        return "There are no orders on record yet."
+    if asked.asks(r"\bopen\b|\bworking\b|\bstuck\b|\blive\b|\bpending\b"):
+        rows = [row for row in rows if row["state"] in ("submitting", "open", "partially_filled", "unknown")]
+        if not rows:
+            return "None of the last orders is still working."
+    return "\n".join(_row(orders, row) for row in rows)
+
+
+def _row(fact: Fact, row: dict[str, object]) -> str:
+    symbol = str(row["symbol"])
+    name = f"{symbol} [{fact.id}]" if re.search(r"\d", symbol) else symbol
+    purpose = "protective stop" if row["purpose"] == "stop" else str(row["purpose"])
+    state = str(row["state"]).replace("_", " ")
+    text = f"{moment(fact, row['at'])}: {purpose}, {row['side']} {amount(fact, row['quantity'])} {name}, {state}"
+    if row["average_price"] is not None:
+        text += f", {amount(fact, row['filled'])} filled at {amount(fact, row['average_price'])}"
+    if row["slippage"] is not None:
+        text += f", slippage {percent(fact, row['slippage'])}"
+    fees = row["fees"]
+    if isinstance(fees, dict) and fees:
+        text += f", fees {', '.join(amount(fact, paid, asset) for asset, paid in fees.items())}"
+    text += "."
+    if row["refused_because"]:
+        text += f" It was refused: {said(fact, row['refused_because'])}"
+    return text

@@ -1,0 +1,76 @@
+"""A turn as the rules see it: who is spoken to, what is asked, and what the tools have told so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from agents.models.rules.facts import Fact, results
+from agents.plain_words import own_words
+
+_AGENT = re.compile(r"You are the ([a-z ]+?) agent, talking with an operator")
+_GOES_ON = re.compile(r"(?:and|why|what about|how about|how come|also|same|ok)\b")
+_FEW = 4  # words
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question.
+
+    Attributes:
+        agent: whose answer it is to be, such as `risk`.
+        words: the question in the operator's own words, in lower case.
+        earlier: the operator's question before it; empty when it is the first.
+        facts: results of this turn's tools, in their order.
+        called: what was called in this turn, with its arguments.
+        tools: what may be called.
+    """
+
+    agent: str
+    words: str
+    earlier: str
+    facts: tuple[Fact, ...]
+    called: tuple[tuple[str, Mapping[str, Any]], ...]
+    tools: Collection[str]
+
+    @classmethod
+    def read(cls, messages: Sequence[BaseMessage], tools: Collection[str]) -> Asked | None:
+        """The newest question of a conversation; None of anything that is no conversation with an operator."""
+        system = next((message.text for message in messages if isinstance(message, SystemMessage)), "")
+        agent = _AGENT.search(system)
+        questions = [at for at, message in enumerate(messages) if isinstance(message, HumanMessage)]
+        if agent is None or not questions:
+            return None
+        turn = messages[questions[-1] :]
+        earlier = messages[questions[-2]].text if len(questions) > 1 else ""
+        called = tuple(
+            (call["name"], call["args"]) for message in turn if isinstance(message, AIMessage) for call in message.tool_calls
+        )
+        return cls(agent[1].replace(" ", "_"), _own(turn[0].text), _own(earlier), tuple(results(turn)), called, tools)
+
+    def get(self, tool: str) -> Fact:
+        """The newest result of a tool; an unavailable one when there is none."""
+        return next((fact for fact in reversed(self.facts) if fact.tool == tool), Fact(tool, "", {"error": "not called"}))
+
+    def all(self, tool: str) -> list[Fact]:
+        """Every result of a tool, each once."""
+        return list({fact.id: fact for fact in self.facts if fact.tool == tool}.values())
+
+    def was_called(self, tool: str, **arguments: object) -> bool:
+        return any(name == tool and all(args.get(key) == value for key, value in arguments.items()) for name, args in self.called)
+
+    def asks(self, pattern: str) -> bool:
+        """Whether the question is of a kind; one like "and ETH?" or "why?" goes on with what was asked before it."""
+        if re.search(pattern, self.words):
+            return True
+        goes_on = len(self.words.split()) <= _FEW and _GOES_ON.match(self.words)
+        return bool(goes_on and re.search(pattern, self.earlier))
+
+
+def _own(text: str) -> str:
+    """Without what is shown of others' words, and without the names of agents."""
+    return " ".join(re.sub(r"(?<![\w@.])@\w+", " ", own_words(text)).lower().replace("’", "'").split())

@@ -1,0 +1,80 @@
+"""Whose question it is: decided by plain words and without a model, so that the first token comes at once.
+
+It chooses who answers and nothing else. Each agent has its rights from the table and from who asks, whoever is named in a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from agents.plain_words import ASSET_NAMES, own_words
+from agents.spec import AgentName
+
+MOST_AGENTS = 3
+_MENTIONS: dict[str, AgentName] = {
+    "market": "market_analysis",
+    "market_analysis": "market_analysis",
+    "signal": "signal",
+    "risk": "risk",
+    "execution": "execution",
+    "rebalancing": "rebalancing",
+}
+_MENTION = re.compile(r"(?<![\w@.])@(\w+)", re.IGNORECASE)
+_ASKS = r"(?:what|why|when|how|which|who|is|are|do|does|did|show|tell)"
+_CLAUSE = re.compile(rf"[?!;\n]+|\.(?=\s|$)|,?\s+(?:and|also)\s+(?={_ASKS}\b)", re.IGNORECASE)
+_POLITE = (
+    r"(?:please|ok|okay|now|then|so|hey|hi|hello|desk|(?:can|could|would|will) you|i want to|i'd like to|i would like to|let'?s)"
+)
+_ORDER = r"(?:buy|sell|close|exit|liquidate|dump|order|purchase|get out of|go flat|flatten|take profits?)"
+_ORDERING = re.compile(rf"^\W*(?:{_POLITE}\W+)*{_ORDER}\b", re.IGNORECASE)
+# The first that fits a clause has it. A letter followed by `*` stands for all words that go on from there.
+_WORDS: Sequence[tuple[AgentName, str]] = (
+    ("risk", r"what if|what happens (?:if|when)|suppose*|stress"),
+    ("risk", r"denied|deny|denial*|refus*|reject*|blocked|gate|not allowed|halt*|kill switch|cool.?down"),
+    ("signal", r"why .*(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*)"),
+    ("signal", r"signal*|what next|what's next|what is next|what (?:will|would|should|are) (?:you|we)|next (?:move|trade)"),
+    ("signal", r"conviction|should (?:i|we)|reason*|explain*|decid*|decision*"),
+    ("rebalancing", r"rebalanc*|weight*|drift*|allocation*|diversif*|equal risk"),
+    ("execution", r"orders?|fills?|filled|slippage|fees?|stuck|execut*|trades?|cards?"),
+    ("risk", r"risk*|expos*|limits?|draw.?down*|loss|losses|lost|losing|stops?|trading state|positions?|holdings?|holds?"),
+    ("risk", r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|pnl|how (?:are|did) we|doing|returns?|money"),
+    ("risk", r"own|account|worth"),
+    (
+        "market_analysis",
+        r"trend*|prices?|indicator*|rsi|atr|adx|macd|ema|sentiment|news|markets?|volatil*|support|resistance",
+    ),
+    ("market_analysis", r"mood|on.?chain|bullish|bearish|quotes?|spread|moving average*|volume|regime|overbought|oversold"),
+    ("market_analysis", r"how (?:much )?is"),
+)
+_OWNERS = [(name, re.compile(rf"\b(?:{re.sub('(?<=[a-z])[*]', '[a-z]*', words)})\b", re.IGNORECASE)) for name, words in _WORDS]
+
+
+def route(text: str, spoke_last: Sequence[AgentName]) -> tuple[AgentName, ...]:
+    """Who answers, in the order in which the question asks for them.
+
+    Args:
+        spoke_last: who answered last in this conversation; a question that is nobody's is theirs.
+    """
+    words = own_words(text)
+    named = [_MENTIONS[name.lower()] for name in _MENTION.findall(words) if name.lower() in _MENTIONS]
+    if named:
+        return tuple(dict.fromkeys(named))
+    owners: list[AgentName] = []
+    for clause in _CLAUSE.split(words):
+        if _ORDERING.search(clause):
+            owners.append("execution")
+        elif owner := next((name for name, pattern in _OWNERS if pattern.search(clause)), None):
+            owners.append(owner)
+    return tuple(dict.fromkeys(owners))[:MOST_AGENTS] or tuple(spoke_last)[:MOST_AGENTS] or ("signal",)
+
+
+def symbols_in(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The desk's symbols that a text speaks of, by symbol, base or common name, in the order of the text."""
+    found: dict[str, int] = {}
+    for symbol in known:
+        base = symbol.partition("/")[0]
+        names = [re.escape(symbol), re.escape(base), *(name for name, asset in ASSET_NAMES.items() if asset == base)]
+        if match := re.search(rf"(?<![\w/])(?:{'|'.join(names)})(?![\w])", text, re.IGNORECASE):
+            found[symbol] = match.start()
+    return tuple(sorted(found, key=found.__getitem__))

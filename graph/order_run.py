@@ -1,0 +1,143 @@
+"""A person's order as a run: intent, gate, approval, submission, and a look at what came of it.
+
+It can be taken up again at every point and sends nothing twice: the intent's id depends on the run alone, the ledger keeps what
+the gate said, and an intent that was submitted once gives back its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graph.event_data import order_json
+from graph.nodes import WATCHES
+from graph.orders import OrderTicket, make_intent, require_not_paused
+from graph.runner import RunResult, tell_approvals
+from graph.system import TradingSystem
+from trading_core.auth.permissions import Principal
+from trading_core.domain.errors import AlgoTrendyError, LedgerError
+from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict, make_intent_id
+from trading_core.domain.orders import Order
+from trading_core.execution.forms import WorkingStyle
+from trading_core.persistence.desk_records import RunRequest
+from trading_core.persistence.records import RunRecord, RunState
+
+_WATCH_SECONDS = (0.25, 0.75, *(1.0,) * (WATCHES - 1))  # how far apart the venue is asked about the fresh order
+_MOST_EVENTS = 1_000
+Stop = Callable[[], bool]
+
+
+async def run_order(system: TradingSystem, request: RunRequest, record: RunRecord, principal: Principal, stop: Stop) -> RunResult:
+    """Place the order that is asked for, or take one back.
+
+    Args:
+        stop: whether the run is to stop before it sends anything; its state is then `RUNNING` still.
+
+    Raises:
+        NotPermitted: the principal may not do this today.
+        InvalidInput: nothing can be made of the ticket at today's prices.
+        RunError: the symbol was paused meanwhile.
+        LedgerError: what is to be taken back is not on record here.
+    """
+    wanted = request.payload.get("cancel")
+    if isinstance(wanted, str):
+        order = await system.desk.cancel(principal, wanted)
+        system.asker.tell("order_cancelled", record.id, order=order, why="was taken back by " + principal.name)
+        return _done(record, "cancelled", order)
+    return await _Placing(system, record, principal, stop).run(OrderTicket.model_validate(request.payload["ticket"]))
+
+
+class _Placing:
+    def __init__(self, system: TradingSystem, record: RunRecord, principal: Principal, stop: Stop) -> None:
+        self._system, self._record, self._principal, self._stop = system, record, principal, stop
+        self._desk, self._tell = system.desk, system.asker.tell
+        self._told: frozenset[str] = frozenset()
+
+    async def run(self, ticket: OrderTicket) -> RunResult:
+        run_id = self._record.id
+        async with self._system.database.reading() as uow:
+            # A run has few steps. One that was told before the process died is not told again.
+            self._told = frozenset(event.kind for event in await uow.events.of_run(run_id, 0, _MOST_EVENTS))
+        intent, decision, approval = await self._known(make_intent_id(run_id, ticket.purpose, ticket.symbol))
+        if intent is None or decision is None:
+            if self._stop():
+                return RunResult(run_id, RunState.RUNNING)
+            async with self._system.database.reading() as uow:
+                await require_not_paused(uow, self._desk.account_id, ticket)
+            intent = await self._make(ticket)
+            decision = await self._desk.propose(self._principal, intent)
+            _, _, approval = await self._known(intent.intent_id)
+        if "gate_decided" not in self._told:
+            self._tell("gate_decided", run_id, intent=intent, wanted=intent.quantity, decision=decision)
+        if decision.verdict is Verdict.DENIED:
+            return self._denied(intent, decision)
+        if decision.verdict is Verdict.NEEDS_APPROVAL and (approval is None or approval.state is not ApprovalState.APPROVED):
+            return await self._unapproved(intent, approval)
+        if self._stop():
+            return RunResult(run_id, RunState.RUNNING)
+        return await self._send(intent)
+
+    async def _known(self, intent_id: str) -> tuple[TradeIntent | None, RiskDecision | None, Approval | None]:
+        """What is on record of the intent: itself, the gate's first word, and an operator's."""
+        async with self._system.database.reading() as uow:
+            decisions = await uow.intents.decisions_of(intent_id)
+            return await uow.intents.get(intent_id), next(iter(decisions), None), await uow.approvals.get(intent_id)
+
+    async def _make(self, ticket: OrderTicket) -> TradeIntent:
+        system, now = self._system, self._system.clock.now()
+        view = await system.runner.context.books.account()
+        return make_intent(
+            ticket,
+            self._principal.name,
+            self._record.id,
+            self._desk.account_id,
+            ticker=await system.feed.ticker(ticket.symbol, as_of=now) if ticket.symbol in self._desk.instruments else None,
+            instrument=self._desk.instruments.get(ticket.symbol),
+            position=view.portfolio.position(ticket.symbol),
+            now=now,
+            strategy=system.config.strategy,
+        )
+
+    async def _unapproved(self, intent: TradeIntent, approval: Approval | None) -> RunResult:
+        if approval is None or approval.state is ApprovalState.PENDING:
+            await tell_approvals(self._system.runner.context, self._record.id, [intent.intent_id])
+            return RunResult(self._record.id, RunState.WAITING, (intent.intent_id,))
+        return RunResult(self._record.id, RunState.DONE, told={"outcome": approval.state.value, "intent_id": intent.intent_id})
+
+    async def _send(self, intent: TradeIntent) -> RunResult:
+        run_id, books = self._record.id, self._system.runner.context.books
+        with books.following(intent, run_id):
+            result = await self._desk.submit(self._principal, intent.intent_id, WorkingStyle.NOW)
+            if isinstance(result, RiskDecision):
+                return self._denied(intent, result)
+            if "order_sent" not in self._told:
+                self._tell("order_sent", run_id, order=result)
+            return _done(self._record, "sent", await self._watch(result))
+
+    async def _watch(self, order: Order) -> Order:
+        """Follow the fresh order for a moment, so that its fill is told and its stop placed at once.
+
+        It is at the venue by now: that the venue cannot be read does not make the run fail.
+        """
+        books, key = self._system.runner.context.books, order.client_order_id
+        for seconds in _WATCH_SECONDS:
+            if not order.is_live or self._stop():
+                break
+            await self._system.clock.sleep(seconds)
+            try:
+                await books.sync()
+            except LedgerError:
+                raise
+            except AlgoTrendyError:
+                continue
+            async with self._system.database.reading() as uow:
+                order = await uow.orders.get(key) or order
+        return order
+
+    def _denied(self, intent: TradeIntent, decision: RiskDecision) -> RunResult:
+        self._tell("order_denied", self._record.id, intent=intent, decision=decision)
+        told = {"outcome": "denied", "intent_id": intent.intent_id, "reason_codes": list(decision.reason_codes)}
+        return RunResult(self._record.id, RunState.DONE, told=told)
+
+
+def _done(record: RunRecord, outcome: str, order: Order) -> RunResult:
+    return RunResult(record.id, RunState.DONE, told={"outcome": outcome, "order": order_json(order)})

@@ -1,0 +1,147 @@
+"""One run, from its beginning or from where it was left, to the state it stops in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from langgraph.runtime import RunControl
+
+from graph.conversation.turn import take_turn
+from graph.desks import Desks
+from graph.event_log import EventLog
+from graph.events import EventKind
+from graph.order_run import run_order
+from graph.requesters import requester
+from graph.run_ending import TOLD_LAST, end_run
+from graph.runner import RunResult
+from graph.system import TradingSystem
+from graph.telemetry import traced
+from trading_core.domain.clock import Clock
+from trading_core.domain.errors import AlgoTrendyError, InvalidInput, LedgerError, StoreUnavailable
+from trading_core.execution.approving import withdraw
+from trading_core.persistence.desk_records import RunRequest
+from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.session import Database
+
+_log = logging.getLogger("algotrendy.runs")
+
+
+class Work:
+    """What is done for one claimed run."""
+
+    def __init__(
+        self, database: Database, clock: Clock, log: EventLog, desks: Desks, request: RunRequest, record: RunRecord
+    ) -> None:
+        self._database, self._clock, self._log, self._desks = database, clock, log, desks
+        self._request, self._record = request, record
+        self._control = RunControl()
+        self._is_cancelled = self._is_draining = False
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """Stop at the next safe boundary: a cycle between two steps, an order before it is sent, a conversation at once."""
+        if self._is_cancelled:
+            return
+        self._is_cancelled = True
+        self._control.request_drain("cancelled")
+        if self._record.kind is RunKind.CONVERSATION:
+            task.cancel()
+
+    def drain(self) -> None:
+        """Stop at the next boundary where the next process can go on. A conversation is left to end."""
+        self._is_draining = True
+        self._control.request_drain("shutdown")
+
+    async def run(self) -> None:
+        """Work on the run until it is over, waits, or is to stop.
+
+        Raises:
+            StoreUnavailable: the ledger cannot be written; the run stands as it is on record.
+        """
+        system = self._desks.get(self._record.account_id)
+        record = await self._start(system) if system is not None else None
+        if system is None or record is None:
+            return
+        try:
+            result = await traced(record, self._handle(system, record))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._is_cancelled or task is None:
+                raise
+            task.uncancel()
+            result = RunResult(record.id, RunState.RUNNING)
+        except StoreUnavailable:
+            raise
+        except AlgoTrendyError as error:
+            if isinstance(error, LedgerError):
+                _log.error("run %s found that the record contradicts itself: %s", record.id, error)
+            result = RunResult(record.id, RunState.FAILED, error=str(error))
+        except Exception as error:
+            _log.exception("run %s failed", record.id)
+            told = f"an error of the desk's own ({type(error).__name__}), of which its log says more"
+            result = RunResult(record.id, RunState.FAILED, error=told)
+        if result.state is RunState.RUNNING and self._is_cancelled:
+            result = replace(result, state=RunState.CANCELLED)
+        await self._end(system, record, result)
+
+    async def _start(self, system: TradingSystem) -> RunRecord | None:
+        """The run as begun; None when there is nothing left to do for it."""
+        run_id, now = self._record.id, system.clock.now()
+        async with self._database.transaction() as uow:
+            await uow.claims.take(self._record.account_id)  # as whoever cancels it
+            before, request = await uow.runs.get(run_id), await uow.run_requests.get(run_id)
+            if before is None or request is None or before.ended_at is not None or before.state is RunState.WAITING:
+                return None
+            if request.cancel_requested_by is not None:
+                await end_run(uow, before, RunState.CANCELLED, at=now, told={"by": request.cancel_requested_by})
+                await withdraw(uow, run_id, request.cancel_requested_by, now)
+                record = None
+            else:
+                record = await uow.runs.begin(run_id, now, now, session_id=system.config.session_id)
+        if record is None:
+            await system.runner.forget(run_id)
+            self._log.wake()
+            return None
+        kind: EventKind = "run_started" if before.state is RunState.QUEUED else "run_resumed"
+        system.asker.tell(kind, run_id, as_of=record.as_of, kind=record.kind.value)
+        return record
+
+    async def _handle(self, system: TradingSystem, record: RunRecord) -> RunResult:
+        if record.kind in (RunKind.CYCLE, RunKind.REBALANCE):
+            symbols = self._request.payload.get("symbols")
+            chosen = tuple(map(str, symbols)) if isinstance(symbols, list) else ()
+            if unknown := [symbol for symbol in chosen if symbol not in system.config.symbols]:
+                raise InvalidInput(
+                    f"the account's session does not look at {', '.join(unknown)}",
+                    not_done="Nothing was run",
+                    next_step=f"It looks at {', '.join(system.config.symbols)}",
+                )
+            return await system.runner.go(record, chosen, control=self._control, settled=self._log.flush)
+        principal = await requester(self._database, self._request)
+        if record.kind is RunKind.ORDER:
+            return await run_order(system, self._request, record, principal, lambda: self._is_cancelled or self._is_draining)
+        return await take_turn(system, self._request, record, self._log, self._clock, principal)
+
+    async def _end(self, system: TradingSystem, record: RunRecord, result: RunResult) -> None:
+        """Write down how it stopped, unless whoever worked on it has."""
+        if result.state is not RunState.RUNNING:
+            await self._log.flush()
+            now, told = system.clock.now(), dict(result.told)
+            if result.waiting:
+                told["intents"] = list(result.waiting)
+            async with self._database.transaction() as uow:
+                known, request = await uow.runs.get(record.id), await uow.run_requests.get(record.id)
+                is_new = known is not None and known.state is RunState.RUNNING
+                is_cancelled = result.state is RunState.CANCELLED
+                by = (request.cancel_requested_by if request is not None else None) or ""
+                if is_new:
+                    told |= {"by": by} if is_cancelled else {}
+                    await end_run(uow, record, result.state, at=now, error=result.error, told=told)
+                if is_new and is_cancelled:
+                    await withdraw(uow, record.id, by, now)
+            if is_new:
+                system.asker.tell(TOLD_LAST[result.state], record.id, error=result.error)
+            if is_cancelled:
+                await system.runner.forget(record.id)
+        self._log.wake()
