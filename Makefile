@@ -22,8 +22,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: setup ## run the desk on the embedded default: no key, no server, no network
-	@$(BIN)/algotrendy run
+run: setup ## start the desk: paper account, generated prices, rules model, API on http://127.0.0.1:8000; Ctrl-C stops
+	@$(BIN)/algotrendy serve
 
 test: check ## lint, types, import rules, the whole test suite, and the gate that the rules model must pass
 	@$(BIN)/pytest -n auto

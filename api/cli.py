@@ -18,6 +18,7 @@ from api.commands.auth import auth
 from api.commands.backtest_agents import backtest_agents
 from api.commands.brokers import brokers
 from api.commands.channels import channels
+from api.commands.chat import chat
 from api.commands.control import halt, kill, reconcile, reduce, resume_trading, state
 from api.commands.credentials import credentials
 from api.commands.data import data
@@ -26,9 +27,13 @@ from api.commands.doctor import doctor
 from api.commands.evals import evaluate
 from api.commands.graph import graph
 from api.commands.limits import limits
+from api.commands.mcp import mcp
+from api.commands.pauses import pause, pauses, unpause
 from api.commands.replay import replay
 from api.commands.run import INTERRUPTED, resume, run
 from api.commands.runs import runs
+from api.commands.schedule import schedule
+from api.commands.serve import serve
 from api.commands.show import show
 from api.commands.strategies import strategies
 from api.commands.users import users
@@ -92,11 +97,11 @@ app = typer.Typer(
 )
 for command in (
     run, runs, show, resume, approve, reject, halt, reduce, resume_trading, kill, state, reconcile, verify, limits, strategies,
-    graph, doctor, replay, backtest_agents,
+    serve, chat, mcp, graph, doctor, replay, backtest_agents, pause, unpause, pauses,
 ):  # fmt: skip
     app.command()(command)
 app.command("eval")(evaluate)
-for group in (audit, auth, brokers, channels, credentials, data, db, users):
+for group in (audit, auth, brokers, channels, credentials, data, db, schedule, users):
     app.add_typer(group)
 
 

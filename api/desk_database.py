@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from trading_core.persistence.session import Database
     from trading_core.secrets.port import SecretChain
 
+_LOOKED_AT = 200  # last runs, for the accounts that there are
+
 DeskLocation = Annotated[
     str | None,
     typer.Option(
@@ -68,6 +70,30 @@ async def person_here(database: Database, accounts: Iterable[str] = ()) -> Princ
     async with database.reading() as uow:
         given = {account for user in await uow.users.all() for account in user.accounts}
     return operator(operator_name(), *given, *accounts)
+
+
+async def person_on(database: Database, account: str | None) -> tuple[Principal, str]:
+    """The person at the machine at work on one account: the one that was named, or else the one that ran last.
+
+    The person may also see every other account that has run lately, that users have, or that is at a venue.
+
+    Raises:
+        ConfigurationError: the account is not on record, or none was named and none has run.
+    """
+    from trading_core.domain.errors import ConfigurationError
+
+    async with database.reading() as uow:
+        ran = [run.account_id for run in await uow.runs.recent(_LOOKED_AT)]
+        at_venues = [each.id for each in await uow.broker_accounts.all()]
+        chosen = account or next(iter(ran), None)
+        known = chosen is not None and await uow.portfolios.opened_at(chosen) is not None
+    if chosen is None or not known:
+        raise ConfigurationError(
+            f"there is no account {chosen!r} on record" if chosen else "no account has run on this database yet",
+            not_done="Nothing was done",
+            next_step="Name one that has run with --account; `algotrendy serve` or `algotrendy run` opens one",
+        )
+    return await person_here(database, [*ran, *at_venues, chosen]), chosen
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ class Choices:
     budget_tokens: int | None
     max_tokens: int
     prices: Path | None
+    prompts: Path | None
     recorded: str | None
     resume: str | None
     data: Path | None
@@ -89,6 +90,7 @@ def prepare(home: Path, choices: Choices) -> tuple[Results, list[Scenario]]:
         repeats=choices.repeats,
         most_output=most_output,
         replays=replays,
+        prompts_from=choices.prompts,
         now=SystemClock().now(),
     )
     return Results.create(home / FOLDER / header.id, header), scenarios
@@ -135,12 +137,14 @@ async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) ->
     """The model that the header names."""
     from agents.models import openai_compatible
     from evals.prices import FREE, load_prices, price_of
+    from evals.prompts import load_prompts
     from evals.runner import Candidate
 
+    told = load_prompts(Path(header.prompts_from) if header.prompts_from else None)
     if header.model == "rules":
-        return Candidate()
+        return Candidate(prompts=told)
     if header.replays:
-        return Candidate(header.model, None, FREE, header.most_output, replay=Path(header.replays) / ANSWERS)
+        return Candidate(header.model, None, FREE, header.most_output, replay=Path(header.replays) / ANSWERS, prompts=told)
     prices = load_prices(choices.prices)
     endpoint = header.endpoint or None
     settings = parse(
@@ -154,7 +158,7 @@ async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) ->
     )
     pool = await stack.enter_async_context(openai_compatible.http_pool())
     model = openai_compatible.build(settings, pool)
-    return Candidate(header.model, model, price_of(settings, prices), header.most_output)
+    return Candidate(header.model, model, price_of(settings, prices), header.most_output, prompts=told)
 
 
 def _budget(choices: Choices) -> Budget:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.home import shown_location
-from graph.folders import ACCOUNT, Folders
+from graph.folders import ACCOUNT, PRACTICE, Folders
 from trading_core.domain.errors import ApprovalError, RunError
 from trading_core.domain.intents import Approval, TradeIntent
 from trading_core.persistence.records import RunRecord, SessionRecord
@@ -195,7 +195,7 @@ async def _with_session(uow: UnitOfWork, folders: Folders, run: RunRecord) -> Fo
 
 async def _last_run(uow: UnitOfWork) -> RunRecord | None:
     """The live desk's last run, or else the last of all."""
-    names = [ACCOUNT, *(account.id for account in await uow.broker_accounts.all())]
+    names = [ACCOUNT, PRACTICE, *(account.id for account in await uow.broker_accounts.all())]
     live = [run for name in names if (run := await uow.runs.last_of_account(name)) is not None]
     return max(live, key=lambda run: run.started_at, default=None) or next(iter(await uow.runs.recent(1)), None)
 
@@ -204,9 +204,12 @@ def _own(folders: Folders, session: SessionRecord) -> Folders:
     """What is the session's own: where ledgers are shared, it is told by the session."""
     at_venue = session.config.get("account")
     account = str(at_venue["id"]) if isinstance(at_venue, Mapping) else None
+    market = session.config.get("market")
+    practice = market == "practice"
     if folders.database is None:
-        return replace(folders, venue_account=account)
-    return folders.of_session(session.id, simulated=session.config.get("market") != "live", venue_account=account)
+        return replace(folders, venue_account=account, is_practice=practice)
+    simulated = market not in ("live", "practice")
+    return folders.of_session(session.id, simulated=simulated, venue_account=account, practice=practice)
 
 
 def _place(home: Path, location: str | None) -> str:

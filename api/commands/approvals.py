@@ -29,27 +29,38 @@ def reject(ctx: HomeContext, intent_id: Intent, reason: Reason = "", database: L
 
 
 async def _decide(home: Path, prefix: str, reason: str, location: str | None, *, yes: bool) -> None:
+    """Over the ledger alone: the process that has the account may be at work, and sees the answer there."""
     from agents.models.spec import NO_KEY
     from api.console.screen import output
     from api.console.text import exact
     from api.ledgers import find_approval
-    from graph.system import TradingSystem
+    from graph.leases import lease_of
+    from graph.run_waking import tell_answer
     from trading_core.auth.permissions import operator
+    from trading_core.domain.clock import SimulatedClock, SystemClock
+    from trading_core.execution.approving import Approvals
+    from trading_core.persistence.session import Database
 
     found = await find_approval(home, prefix, location)
     intent, run = found.intent, found.run.run
-    # No model is asked here, so any key will do for building the session again.
+    # No model is asked here, so any key will do for reading the session.
     config = stored_config(found.run.session.config, NO_KEY)
-    async with TradingSystem.open(config, home, at=run.as_of, database=location) as system:
-        answer = await system.desk.decide_approval(
-            operator(operator_name(), run.account_id), intent.intent_id, approve=yes, reason=reason.strip()
+    clock = SimulatedClock(run.as_of) if config.simulated else SystemClock()
+    async with await Database.open(found.run.folders.ledger) as ledger:
+        answer = await Approvals(ledger, clock, config.limits).decide(
+            operator(operator_name(), run.account_id), intent.intent_id, approve=yes, reason=reason.strip(), also=tell_answer
         )
+        async with ledger.reading() as uow:
+            lease = await uow.leases.get(lease_of(run.account_id))
     console = output()
     console.print(
         f"{answer.state.value}: {intent.side.value} {exact(intent.quantity)} {intent.symbol} "
         f"near {exact(found.approval.price)}, by {answer.decided_by}"
     )
-    console.print(f"`{program(home, location)} resume {run.id}` goes on.")
+    if lease is not None and lease.expires_at > clock.now():
+        console.print("The process that serves the account goes on with the run.")
+    else:
+        console.print(f"`{program(home, location)} resume {run.id}` goes on.")
 
 
 def operator_name() -> str:

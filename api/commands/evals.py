@@ -39,6 +39,10 @@ def evaluate(
     budget_tokens: Annotated[int | None, typer.Option(min=0, metavar="N", help="The same in tokens, in and out.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Of one answer, at most.")] = 2000,
     prices: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML of US dollars per million tokens.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Other prompts: signal.md, shared.md, chat_risk.md and so on; --resume keeps them."),
+    ] = None,
     recorded: Annotated[
         str | None, typer.Option(metavar="ID|FOLDER", help="Replay the answers of this run; its model is not called.")
     ] = None,
@@ -74,6 +78,7 @@ def evaluate(
         budget_tokens=budget_tokens,
         max_tokens=max_tokens,
         prices=prices,
+        prompts=prompts,
         recorded=recorded,
         resume=resume,
         data=data,

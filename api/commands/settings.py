@@ -29,6 +29,7 @@ SHOWN_SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 LIVE_SYMBOLS = ("BTC/USDT", "ETH/USDT")
 MOST_DEPOSIT = Decimal("1e12")
 SIMULATED = "simulated market"
+_PAST = ("synthetic", "history")  # markets whose time is simulated
 _NOT_RUN = "Nothing was run"
 
 
@@ -67,7 +68,7 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
 
     _fits_the_market(choices)
     timeframe = Timeframe(choices.timeframe)
-    limits = effective_limits(choices.limits, choices.overrides, simulated=choices.market != "live")
+    limits = effective_limits(choices.limits, choices.overrides, simulated=choices.market in _PAST)
     data = choices.data.resolve() if choices.data else None
     end = instant(choices.end, "--to")
     is_synthetic = choices.market == "synthetic"
@@ -170,8 +171,14 @@ def _pairs(overrides: list[str]) -> dict[str, str]:
 
 
 def _fits_the_market(choices: RunChoices) -> None:
-    if choices.market not in ("synthetic", "history", "live"):
+    if choices.market not in (*_PAST, "practice", "live"):
         raise InvalidInput(f"--market is {choices.market!r}", not_done=_NOT_RUN, next_step="Use synthetic, history or live")
+    if choices.market == "practice" and choices.start is None:
+        raise InvalidInput(
+            "a practice market moves with the clock, for as long as somebody serves it",
+            not_done=_NOT_RUN,
+            next_step="Use `algotrendy serve`, or --market synthetic",
+        )
     if choices.data is not None and choices.market != "history":
         raise InvalidInput(
             f"--data is not read by a {choices.market} market", not_done=_NOT_RUN, next_step="Add --market history"

@@ -24,7 +24,7 @@ from tests.venues.server import Key, Venue, VenueServer, wall_clock_ms
 from trading_core.brokers.ccxt_broker import CcxtBroker
 from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import VenueProfile
+from trading_core.brokers.venue_profile import VenueProfile
 from trading_core.domain.clock import SystemClock
 
 ACCOUNT = "desk"

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.identity import Identity, bad_token, by_login, user_name
 from trading_core.auth.lockout import PasswordGuard
+from trading_core.auth.login_lookup import LoginLookup
 from trading_core.auth.opaque import TokenBytes, digest, random_id, random_text
 from trading_core.auth.tokens import AccessTokens
 from trading_core.domain.clock import Clock
@@ -57,6 +58,7 @@ class Logins:
         token_bytes: TokenBytes = secrets.token_bytes,
     ) -> None:
         self._database = database
+        self._lookup = LoginLookup(database)
         self._clock = clock
         self._guard = guard
         self._access_tokens = access_tokens
@@ -107,8 +109,7 @@ class Logins:
         """
         now = self._clock.now()
         claims = self._access_tokens.verify(token, now)
-        async with self._database.reading() as uow:
-            found = await uow.logins.with_user(claims.login_id)
+        found = await self._lookup.get(claims.login_id)
         if found is None:
             raise bad_token()
         login, user = found

@@ -37,6 +37,7 @@ from trading_core.domain.errors import ConfigurationError
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"  # RFC 9068: no other kind of token that this key may ever sign passes as an access token
 LONGEST = 4_096  # characters that are looked at
+_MOST_KNOWN = 4_096  # tokens whose signature was checked
 
 # PyJWT would read the wall clock for the times; `verify` compares them with the clock it is given.
 _OPTIONS: Options = {
@@ -164,6 +165,7 @@ class AccessTokens:
     def __init__(self, keys: KeyRing, settings: TokenSettings) -> None:
         self._keys = keys
         self._settings = settings
+        self._known: dict[bytes, _Claims] = {}  # by digest: what was signed once is signed for ever, and no token is kept
 
     def expiry(self, now: datetime) -> datetime:
         """When a token issued now expires: counted from the whole second."""
@@ -191,7 +193,14 @@ class AccessTokens:
         Raises:
             NotAuthenticated: whatever is wrong with it, in the same words.
         """
-        claims = self._genuine(token.get_secret_value())
+        text = token.get_secret_value()
+        name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        claims = self._known.get(name)
+        if claims is None:
+            claims = self._genuine(text)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[name] = claims
         present, leeway = now.timestamp(), self._settings.leeway.total_seconds()
         if present >= claims.exp + leeway or max(claims.nbf, claims.iat) > present + leeway:
             raise bad_token()

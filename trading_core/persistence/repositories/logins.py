@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, select, update
 
 from trading_core.persistence.identity_records import Login, LoginEnd, RefreshToken, User
 from trading_core.persistence.identity_tables import logins, refresh_tokens, user_accounts, users
 from trading_core.persistence.repositories.base import Repository, columns
 from trading_core.persistence.repositories.users import USER_COLUMNS, read_user
 
+_LOGIN_FIELDS = [(column.name, f"login_{column.name}") for column in logins.c]
 _LOGIN = [column.label(f"login_{column.name}") for column in logins.c]
-_WITH_USER = select(*USER_COLUMNS, *_LOGIN).select_from(logins.join(users).outerjoin(user_accounts))
+_WITH_USER = (
+    select(*USER_COLUMNS, *_LOGIN)
+    .select_from(logins.join(users).outerjoin(user_accounts))
+    .where(logins.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 class LoginsRepository(Repository):
@@ -20,11 +26,18 @@ class LoginsRepository(Repository):
         await self._write(logins.insert(), columns(login))
 
     async def with_user(self, login_id: str) -> tuple[Login, User] | None:
-        """A login and its user, in one statement: every request with an access token asks for it."""
-        rows = await self._all(_WITH_USER.where(logins.c.id == login_id))
-        if not rows:
-            return None
-        return Login(**{column.name: rows[0][f"login_{column.name}"] for column in logins.c}), read_user(rows)
+        """A login and its user, in one statement."""
+        return (await self.with_users((login_id,))).get(login_id)
+
+    async def with_users(self, login_ids: Collection[str]) -> dict[str, tuple[Login, User]]:
+        """Logins and their users by the logins' ids, in one statement: every request with an access token asks for one."""
+        rows_of: dict[str, list[RowMapping]] = {}
+        for row in await self._all(_WITH_USER, ids=list(login_ids)):
+            rows_of.setdefault(row["login_id"], []).append(row)
+        return {
+            login_id: (Login(**{field: rows[0][name] for field, name in _LOGIN_FIELDS}), read_user(rows))
+            for login_id, rows in rows_of.items()
+        }
 
     async def end(self, login_id: str, why: LoginEnd, at: datetime) -> bool:
         """End a login; True when it was open. The first reason stays."""

@@ -1,0 +1,1 @@
+"""What the routes work out of the ledger and of the desk in this process."""

@@ -1,0 +1,209 @@
+"""A turn of a conversation as one text: for doors that show an answer in one piece, or piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from dataclasses import dataclass, field
+
+from api.http.dependencies import OnAccount, acting_on
+from api.live.hub import Hub
+from api.observability.metrics import Metrics
+from api.services.desks import Worker, worker_of
+from api.state import ApiState
+from graph.events import FINAL
+from trading_core.auth.identity import Identity
+from trading_core.auth.permissions import Action
+from trading_core.domain.errors import InvalidInput, MarketDataUnavailable
+from trading_core.persistence.desk_records import StoredEvent
+
+ANEW = "(The answer begins anew.)"
+_SHOWN = ("quantity", "notional", "fraction", "limit_price", "stop_price", "take_profit", "time_in_force", "expires_at")
+
+
+async def account_for(state: ApiState, caller: Identity, action: Action, wanted: str = "", *, how: str) -> OnAccount:
+    """The account that a caller means: the one named, the only one, or the only one whose desk is in this process.
+
+    Args:
+        how: one names an account at this door.
+
+    Raises:
+        InvalidInput: there is a choice, or nothing to choose from.
+        NotFound, NotPermitted: it is not on record, or the caller may not do this on it.
+    """
+    if wanted:
+        return await acting_on(state, caller, action, wanted)
+    caller.principal.require(action)
+    mine = sorted(caller.principal.accounts)
+    candidates = mine if len(mine) == 1 else [account for account in mine if state.desks.get(account) is not None]
+    if len(candidates) != 1:
+        raise InvalidInput(
+            f"there are {len(mine)} accounts that this may be about" if mine else "you have no account",
+            not_done="Nothing was done",
+            next_step=f"Name one of {', '.join(mine)} {how}" if mine else "Ask an admin for access to one",
+        )
+    return await acting_on(state, caller, action, candidates[0])
+
+
+async def require_answered(state: ApiState, account_id: str) -> None:
+    """Go on only when a question would be answered.
+
+    Raises:
+        MarketDataUnavailable: no process runs the account.
+    """
+    if await worker_of(state, account_id) is Worker.NOBODY:
+        raise MarketDataUnavailable(
+            f"no desk runs account {account_id!r} now, so nobody can answer",
+            not_done="The question was not asked",
+            next_step="Start the desk with `algotrendy serve`, then ask again",
+        )
+
+
+@dataclass(slots=True)
+class Speech:
+    """Puts what several agents say at the same time one after the other.
+
+    Attributes:
+        headed: whether each answer begins with who gives it.
+        confirming: how a card is confirmed, where its id and hash stand for `{id}` and `{hash}`.
+        is_over: whether the run has told its end.
+    """
+
+    headed: bool
+    confirming: str
+    is_over: bool = False
+    _speaking: str = ""
+    _said: dict[str, str] = field(default_factory=dict)  # by agent: what was given out, or waits for its turn
+    _whole: dict[str, str] = field(default_factory=dict)  # answers that are complete and wait for their turn
+    _given: set[str] = field(default_factory=set)
+    _cards: list[Mapping[str, object]] = field(default_factory=list)
+    _began: bool = False
+
+    def hear(self, event: StoredEvent) -> str:
+        """What comes next in the text."""
+        if event.kind == "token":
+            return self._token(str(event.data["agent"]), str(event.data["text"]), restart=bool(event.data.get("restart")))
+        if event.kind == "message":
+            return self._message(str(event.data["agent"]), str(event.data["content"]))
+        if event.kind == "proposal_made":
+            self._cards.append(event.data)
+        if event.kind in FINAL:
+            return self._end(event)
+        return ""
+
+    def _token(self, agent: str, text: str, *, restart: bool) -> str:
+        if agent in self._given:
+            return ""
+        if restart:
+            had, self._said[agent] = self._said.get(agent, ""), ""
+            return f"\n\n{ANEW}\n\n" if had and agent == self._speaking else ""
+        if not text:
+            return ""
+        self._said[agent] = self._said.get(agent, "") + text
+        if not self._speaking:
+            return self._begin(agent) + text
+        return text if agent == self._speaking else ""
+
+    def _message(self, agent: str, content: str) -> str:
+        self._said.setdefault(agent, "")
+        if self._speaking and agent != self._speaking:
+            self._whole[agent] = content
+            return ""
+        opening = "" if self._speaking else self._begin(agent)
+        return opening + self._close(agent, content) + self._next()
+
+    def _begin(self, agent: str) -> str:
+        self._speaking = agent
+        apart, self._began = "\n\n" if self._began else "", True
+        return f"{apart}**{agent.replace('_', ' ').capitalize()}:** " if self.headed else apart
+
+    def _close(self, agent: str, content: str) -> str:
+        """The rest of an answer that is whole."""
+        said = self._said[agent].strip()
+        self._given.add(agent)
+        self._speaking = ""
+        if content.startswith(said):
+            return content[len(said) :]
+        return f"\n\n{content}"  # it broke off, and the message says why
+
+    def _next(self) -> str:
+        """What whoever waited longest has said by now, and everybody after who has finished."""
+        parts: list[str] = []
+        for agent in [name for name in self._said if name not in self._given]:
+            parts.append(self._begin(agent) + self._said[agent])
+            if agent not in self._whole:
+                break
+            parts.append(self._close(agent, self._whole[agent]))
+        return "".join(parts)
+
+    def _end(self, event: StoredEvent) -> str:
+        self.is_over = True
+        parts = []
+        if self._speaking:
+            self._given.add(self._speaking)
+            self._speaking = ""
+        parts.append(self._next())
+        parts += [f"\n\n{card_text(card, self.confirming)}" for card in self._cards]
+        if event.kind == "run_cancelled":
+            parts.append("\n\nThe answer was cancelled.")
+        if event.kind == "run_failed":
+            parts.append(f"\n\nThe desk could not answer: {event.data.get('error') or 'its log says why'}")
+        text = "".join(parts)
+        return text if self._began else text.lstrip("\n")
+
+
+def card_text(card: Mapping[str, object], confirming: str) -> str:
+    """A card as people read it: the order exactly, what the gate says, and what to do about it."""
+    ticket, preview = card["ticket"], card["preview"]
+    if not isinstance(ticket, Mapping) or not isinstance(preview, Mapping):
+        return ""
+    details = [f"{name.replace('_', ' ')} {ticket[name]}" for name in _SHOWN if ticket.get(name) is not None]
+    codes = preview.get("reason_codes")
+    gate = str(preview.get("verdict", "")).replace("_", " ")
+    if isinstance(codes, Sequence) and not isinstance(codes, str) and codes:
+        gate += f" ({', '.join(map(str, codes))})"
+    order = f"{ticket.get('side')} {ticket.get('symbol')}, {ticket.get('type', 'market')}, {', '.join(details)}"
+    how = confirming.format(id=card["proposal"], hash=card["content_hash"])
+    return f"Card {card['proposal']}: {order}. The gate says now: {gate}. Nothing was sent. {how} Until {card['expires_at']}."
+
+
+def followed(state: ApiState) -> AbstractContextManager[None]:
+    """Count a client that follows an answer as a stream."""
+    return state.observer.following("sse") if isinstance(state.observer, Metrics) else nullcontext()
+
+
+async def spoken(hub: Hub, name: str, run_id: str, speech: Speech) -> AsyncGenerator[str, None]:
+    """The text of a turn as it is made. The first piece is empty and comes at once, when there is room for another follower.
+    It ends before the run when the server does; `speech.is_over` tells.
+
+    Args:
+        name: of the principal who follows.
+
+    Raises:
+        TooManyRequests: there are too many followers.
+        StoreUnavailable: the log cannot be read.
+    """
+    pieces: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def follow() -> None:
+        try:
+            async with aclosing(hub.state.log.follow_run(run_id)) as events:
+                async for event in events:
+                    if text := speech.hear(event):
+                        pieces.put_nowait(text)
+        finally:
+            pieces.put_nowait(None)
+
+    with hub.room(name, pieces, lambda: pieces.put_nowait(None)):
+        yield ""
+        following = asyncio.create_task(follow(), name="turn: follower")
+        try:
+            while (text := await pieces.get()) is not None:
+                yield text
+            if following.done():
+                following.result()
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await following

@@ -1,0 +1,126 @@
+"""What only a real server shows: raw requests, clients that leave, spoofed addresses, and a server that stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from api.http.dependencies import Caller
+from api.http.settings import ApiSettings
+from tests.http.serving import Served, served
+from tests.unit.auth_cases import PASSWORD
+
+LOGIN = {"name": "trader", "password": PASSWORD.get_secret_value()}
+
+
+@pytest.fixture
+async def server(sqlite_copy: Path) -> AsyncIterator[Served]:
+    async with served(sqlite_copy, ApiSettings(body_limit=10_000, request_timeout=0.5)) as opened:
+        yield opened
+
+
+async def _raw(port: int, text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(65_536), 10)
+    writer.close()
+    return answer
+
+
+async def test_a_login_over_the_network_and_nothing_told_of_the_server(server: Served) -> None:
+    answer = await server.client.post("/api/v1/auth/login", json=LOGIN)
+    assert answer.status_code == 200
+    assert "server" not in answer.headers
+    me = await server.client.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {answer.json()['access_token']}"})
+    assert me.json()["principal"] == "user:trader"
+
+
+async def test_nobody_on_the_machine_chooses_the_address_he_is_counted_under(server: Served) -> None:
+    seen: list[str] = []
+
+    async def look(request: Request) -> None:
+        seen.append(request.scope["algotrendy"].address)
+
+    server.doors.app.add_api_route("/look", look)
+    await server.client.get("/look", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert seen == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 10001\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"1000\r\n"
+        + b"x" * 4096
+        + b"\r\n1000\r\n"
+        + b"x" * 4096
+        + b"\r\n1000\r\n"
+        + b"x" * 4096,
+    ],
+    ids=["announced", "chunked"],
+)
+async def test_too_large_a_body_is_refused_before_it_has_come(server: Served, head: bytes) -> None:
+    request = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + head
+    answer = await _raw(server.port, request)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_a_body_that_never_comes_is_given_up(server: Served) -> None:
+    answer = await _raw(
+        server.port,
+        b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
+    )
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_client_that_leaves_does_not_stop_a_write(server: Served) -> None:
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def write(caller: Caller) -> None:
+        begun.set()
+        await go_on.wait()
+        done.set()
+
+    server.doors.app.add_api_route("/write", write, methods=["POST"])
+    token = (await server.doors.as_user("trader"))["Authorization"].encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /write HTTP/1.1\r\nHost: x\r\nIdempotency-Key: leaving-now\r\nAuthorization: " + token + b"\r\n\r\n")
+    await asyncio.wait_for(begun.wait(), 10)
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.wait_for(done.wait(), 10)
+
+
+async def test_a_stream_outlives_the_time_limit(server: Served) -> None:
+    async def ticking() -> StreamingResponse:
+        async def ticks() -> AsyncIterator[bytes]:
+            for number in range(4):
+                yield f"data: {number}\n\n".encode()
+                await asyncio.sleep(0.25)
+
+        return StreamingResponse(ticks(), media_type="text/event-stream")
+
+    server.doors.app.add_api_route("/ticking", ticking)
+    async with server.client.stream("GET", "/ticking") as answer:
+        text = "".join([part async for part in answer.aiter_text()])
+    assert text.count("data: ") == 4
+
+
+async def test_many_at_once_are_told_apart(sqlite_copy: Path) -> None:
+    async with served(sqlite_copy) as server:
+        bearers = {name: await server.doors.as_user(name) for name in ("admin", "trader", "viewer", "auditor")}
+
+        async def me(name: str) -> bool:
+            answer = await server.client.get("/api/v1/auth/me", headers=bearers[name], timeout=30)
+            return bool(answer.json()["username"] == name)
+
+        assert all(await asyncio.gather(*(me(name) for _ in range(50) for name in bearers)))

@@ -1,0 +1,281 @@
+"""Talking to a desk with the rules model: who answers, on what evidence, with whose rights, and what becomes of a card."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agents.grounding import problems
+from graph.conversation.proposals import confirm, dismiss
+from graph.pauses import Pauses
+from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, person, talking
+from tools.context import Evidence
+from trading_core.auth.permissions import Action
+from trading_core.auth.roles import Role
+from trading_core.domain.clock import SimulatedClock
+from trading_core.domain.errors import ApprovalError, NotPermitted
+from trading_core.domain.orders import OrderState, Purpose
+from trading_core.persistence.desk_records import Conversation, Message, PauseKind, Proposal, ProposalState
+from trading_core.persistence.records import RunState
+
+
+@pytest.fixture
+async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
+    async with talking(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def thread(talk: Talk) -> Conversation:
+    return await talk.begin(TRADER)
+
+
+async def cards(talk: Talk, thread: Conversation) -> tuple[Proposal, ...]:
+    async with talk.system.database.reading() as uow:
+        return await uow.proposals.of_conversation(thread.id)
+
+
+async def all_orders(talk: Talk) -> int:
+    async with talk.system.database.reading() as uow:
+        return len(await uow.orders.all("paper"))
+
+
+def one(messages: list[Message]) -> Message:
+    (message,) = messages
+    return message
+
+
+async def test_a_question_of_two_parts_is_answered_by_both_owners_on_evidence(talk: Talk, thread: Conversation) -> None:
+    answers = await talk.ask(TRADER, thread, "what is our exposure and why did you buy SOL?", "r")
+    said = {message.agent: message for message in answers}
+    assert set(said) == {"risk", "signal"}
+    assert "Exposure is 24.85 %" in said["risk"].content
+    assert "Breakout" in said["signal"].content
+    assert "166.18" in said["signal"].content, "the price that was paid"
+    async with talk.system.database.reading() as uow:
+        kept = {e.id: Evidence(e.id, e.tool, e.arguments, dict(e.result)) for e in await uow.evidence.of_run("r")}  # type: ignore[call-overload]
+    for message in answers:
+        assert message.data["grounded"], message.data["problems"]
+        assert problems([message.content], kept) == []
+        assert set(message.data["evidence"]) <= set(kept)  # type: ignore[call-overload]
+
+
+QUESTIONS = [
+    "what are our limits?", "how are we doing?", "are we halted?", "what is held", "any losses today?", "why was SOL denied?",
+    "signals?", "why did you sell SOL?", "why did you not buy BTC?", "price of SOL and BTC", "what is the RSI of ETH?",
+    "sentiment for SOL?", "on-chain flows of BTC?", "show the last orders", "is an order stuck?", "fees and slippage?",
+    "how far have the weights drifted?", "explain SOL", "who are you?", "what if BTC falls?", "sell half my SOL", "buy 0.1 BTC",
+    "buy 300 usdt of eth stop 2900 target 4000", "sell everything", "buy 9 btc at 50000 stop 49000", "close doge", "buy all",
+]  # fmt: skip
+
+
+async def test_every_number_in_every_answer_stands_on_its_evidence(talk: Talk, thread: Conversation) -> None:
+    for question in QUESTIONS:
+        for message in await talk.ask(TRADER, thread, question):
+            assert message.data["grounded"], (question, message.content, message.data["problems"], message.data["failed"])
+            assert message.data["usage"]["model_calls"] <= 3, question  # type: ignore[index]
+
+
+async def test_words_are_streamed_before_the_message_and_add_up_to_it(talk: Talk, thread: Conversation) -> None:
+    answers = await talk.ask(TRADER, thread, "what is our exposure and why did you buy SOL?", "r")
+    events = await talk.events("r")
+    kinds = [event.kind for event in events]
+    assert kinds[0] == "run_queued"
+    assert kinds[-1] == "run_done"
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    for message in answers:
+        own = [event for event in events if event.data.get("agent") == message.agent]
+        assert own[0].kind == "agent_started"
+        assert own[-1].kind == "message"
+        assert own[-1].data["content"] == message.content
+        tokens = [str(event.data["text"]) for event in own if event.kind == "token"]
+        assert "".join(tokens).strip() == message.content
+        called = [event.data["call"] for event in own if event.kind == "tool_called"]
+        answered = {event.data["call"]: event.data for event in own if event.kind == "tool_answered"}
+        assert set(called) == set(answered)
+        assert set(message.data["evidence"]) <= {data["evidence"] for data in answered.values()}  # type: ignore[call-overload]
+
+
+async def test_a_follow_up_remembers_the_thread(talk: Talk, thread: Conversation) -> None:
+    await talk.ask(TRADER, thread, "why did you buy SOL?")
+    again = one(await talk.ask(TRADER, thread, "and ETH?"))
+    assert again.agent == "signal"
+    assert "No buy of ETH/USDT is on record" in again.content
+    other = await talk.begin(TRADER, name="other")
+    fresh = one(await talk.ask(TRADER, other, "and ETH?"))
+    assert "No buy of" not in fresh.content, "another thread knows nothing of this one"
+
+
+async def test_an_untitled_thread_is_named_after_its_first_question_and_a_title_stays(talk: Talk, thread: Conversation) -> None:
+    titled = await talk.begin(TRADER, title="mine", name="titled")
+    for conversation in (thread, titled):
+        await talk.ask(TRADER, conversation, "who are\nyou?")
+    async with talk.system.database.reading() as uow:
+        first, second = await uow.conversations.get(thread.id), await uow.conversations.get(titled.id)
+    assert first is not None
+    assert second is not None
+    assert (first.title, second.title) == ("who are you?", "mine")
+
+
+# Rights
+
+
+async def test_a_viewer_is_told_plainly_what_it_may_not_read_or_ask_for(talk: Talk) -> None:
+    thread = await talk.begin(VIEWER)
+    exposure = one(await talk.ask(VIEWER, thread, "what is our exposure?"))
+    assert "24.85 %" in exposure.content
+    why = one(await talk.ask(VIEWER, thread, "why did you buy SOL?"))
+    assert "may not record:read" in why.content
+    assert "Breakout" not in why.content
+    order = one(await talk.ask(VIEWER, thread, "sell half my SOL"))
+    assert "may not propose:exit" in order.content
+    assert await cards(talk, thread) == ()
+
+
+async def test_an_auditor_reads_the_record_and_makes_no_card(talk: Talk) -> None:
+    thread = await talk.begin(AUDITOR)
+    assert "Breakout" in one(await talk.ask(AUDITOR, thread, "why did you buy SOL?")).content
+    await talk.ask(AUDITOR, thread, "sell everything")
+    assert await cards(talk, thread) == ()
+
+
+async def test_a_key_with_fewer_scopes_than_its_user_reads_no_more_than_the_key(talk: Talk) -> None:
+    key = person("trader", Role.TRADER, "paper", Action.READ_RECORD, Action.PROPOSE_ENTRY)
+    thread = await talk.begin(key)
+    assert "may not record:read" in one(await talk.ask(key, thread, "why did you buy SOL?")).content
+    assert "may not propose:entry" in one(await talk.ask(key, thread, "buy 0.1 BTC stop 50000")).content
+    assert await cards(talk, thread) == ()
+
+
+async def test_nobody_asks_in_anothers_thread_or_without_reading_rights(talk: Talk, thread: Conversation) -> None:
+    with pytest.raises(NotPermitted):
+        await talk.runs.request_turn(AUDITOR, thread, "hello", run_id="x")
+    blind = person("trader", Role.TRADER, "paper", Action.READ_PORTFOLIO)
+    with pytest.raises(NotPermitted):
+        await talk.runs.request_turn(blind, thread, "hello", run_id="y")
+
+
+async def test_a_paused_agent_says_so_and_is_not_asked(talk: Talk, thread: Conversation) -> None:
+    pauses = Pauses(talk.system.database, talk.system.clock)
+    await pauses.put(person("admin", Role.ADMIN), "paper", PauseKind.AGENT, "risk", "under review")
+    answers = {
+        message.agent: message for message in await talk.ask(TRADER, thread, "what is our exposure and what are the signals?")
+    }
+    assert answers["risk"].content == "The risk agent does not answer now: paused by user:admin: under review."
+    assert "newest decision" in answers["signal"].content
+
+
+async def test_a_denied_order_is_explained_with_what_was_found_and_the_limit(talk: Talk, thread: Conversation) -> None:
+    await talk.ask(TRADER, thread, "buy 100 SOL stop 100")
+    (card,) = await cards(talk, thread)
+    assert card.preview["verdict"] == "denied"
+    run = await confirm(talk.system.database, talk.runs, talk.system.clock, TRADER, card.id, card.content_hash)
+    assert (await talk.runs.wait(run.id, 20)).state is RunState.DONE
+    answer = one(await talk.ask(TRADER, thread, "why was SOL denied?"))
+    assert answer.agent == "risk"
+    assert "was denied" in answer.content
+    assert "position_exposure" in answer.content
+    assert answer.data["grounded"], answer.data["problems"]
+    signal = one(await talk.ask(TRADER, thread, "@signal why did you not buy more SOL?"))
+    assert "denied" in signal.content
+    assert signal.data["grounded"], signal.data["problems"]
+
+
+async def test_what_if_is_worked_out_and_not_predicted(talk: Talk, thread: Conversation) -> None:
+    answer = one(await talk.ask(TRADER, thread, "what if everything falls 20 percent?"))
+    assert answer.agent == "risk"
+    held = (await talk.system.desk.account(TRADER)).portfolio.held()
+    assert all(symbol in answer.content for symbol in held) == bool(held)
+    assert "-20" in answer.content
+    assert "do not predict" in answer.content
+    assert answer.data["grounded"], answer.data["problems"]
+    assert "by how many percent" in one(await talk.ask(TRADER, thread, "what if it all goes wrong?")).content
+    assert "I do not predict" in one(await talk.ask(TRADER, thread, "will SOL go up?")).content
+
+
+# Cards
+
+
+async def test_a_card_sends_nothing_until_its_owner_confirms_exactly_it(talk: Talk, thread: Conversation) -> None:
+    before = await all_orders(talk)
+    answer = one(await talk.ask(TRADER, thread, "buy 0.05 BTC", "r"))
+    (card,) = await cards(talk, thread)
+    assert answer.data["proposals"] == [card.id]
+    assert "Nothing was sent" in answer.content
+    assert (card.owner, card.state, card.ticket["quantity"]) == (TRADER.name, ProposalState.OPEN, "0.05")
+    assert card.expires_at - card.created_at == timedelta(minutes=10)
+    (told,) = [event.data for event in await talk.events("r") if event.kind == "proposal_made"]
+    assert (told["proposal"], told["content_hash"]) == (card.id, card.content_hash)
+    assert await all_orders(talk) == before
+
+    database, clock = talk.system.database, talk.system.clock
+    other = person("auditor", Role.TRADER)
+    with pytest.raises(ApprovalError, match="has no card"):
+        await confirm(database, talk.runs, clock, other, card.id, card.content_hash)
+    with pytest.raises(ApprovalError, match="not the order"):
+        await confirm(database, talk.runs, clock, TRADER, card.id, "0" * 64)
+    for missing in (Action.PROPOSE_ENTRY, Action.SUBMIT):
+        with pytest.raises(NotPermitted):
+            await confirm(database, talk.runs, clock, person("trader", Role.TRADER, "paper", missing), card.id, card.content_hash)
+    assert [each.state for each in await cards(talk, thread)] == [ProposalState.OPEN]
+    assert await all_orders(talk) == before
+
+    both = await asyncio.gather(*(confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash) for _ in range(2)))
+    assert {run.id for run in both} == {f"order-{card.id}"}
+    assert (await talk.runs.wait(both[0].id, 20)).state is RunState.DONE
+    assert (await confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash)).state is RunState.DONE
+    async with database.reading() as uow:
+        sent = [order for order in await uow.orders.of_run(both[0].id) if order.purpose is Purpose.ENTRY]
+    assert [order.symbol for order in sent] == ["BTC/USDT"]
+    assert sent[0].state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED)
+    with pytest.raises(ApprovalError, match="already confirmed"):
+        await dismiss(database, clock, TRADER, card.id)
+
+
+async def test_a_dismissed_or_expired_card_places_nothing(talk: Talk, thread: Conversation) -> None:
+    await talk.ask(TRADER, thread, "sell half my SOL and buy 0.05 BTC stop 55000")
+    first, second = await cards(talk, thread)
+    database, clock = talk.system.database, talk.system.clock
+    assert (await dismiss(database, clock, TRADER, first.id)).state is ProposalState.DISMISSED
+    assert isinstance(clock, SimulatedClock)
+    clock.advance_to(clock.now() + timedelta(minutes=10))
+    for card in (first, second):
+        with pytest.raises(ApprovalError, match="already"):
+            await confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash)
+    assert {card.state for card in await cards(talk, thread)} == {ProposalState.DISMISSED, ProposalState.EXPIRED}
+
+
+async def test_everything_is_one_card_for_each_holding(talk: Talk, thread: Conversation) -> None:
+    await talk.ask(TRADER, thread, "sell everything")
+    (card,) = await cards(talk, thread)
+    assert (card.ticket["symbol"], card.ticket["side"], card.ticket["fraction"]) == ("SOL/USDT", "sell", "1")
+
+
+# Many at once
+
+
+async def test_fifty_conversations_at_once_keep_order_and_identity_apart(talk: Talk) -> None:
+    bases = ("BTC", "ETH", "SOL")
+    threads = [await talk.begin(TRADER, name=f"t{number}") for number in range(50)]
+
+    async def converse(number: int, thread: Conversation) -> None:
+        base = bases[number % 3]
+        for turn, text in enumerate((f"what next for {base}?", "and why?", f"buy 0.0{number % 9 + 1} {base} stop 1")):
+            await talk.runs.request_turn(TRADER, thread, text, run_id=f"t{number}-{turn}")
+
+    await asyncio.gather(*(converse(number, thread) for number, thread in enumerate(threads)))
+    for number, thread in enumerate(threads):
+        assert (await talk.runs.wait(f"t{number}-2", 60)).state is RunState.DONE
+        async with talk.system.database.reading() as uow:
+            said = await uow.conversations.messages(thread.id, limit=100)
+        base, others = bases[number % 3], [each for each in bases if each != bases[number % 3]]
+        answers = [message for message in said if message.agent]
+        assert [message.run_id for message in answers] == [f"t{number}-{turn}" for turn in range(3)]
+        assert all(f"{base}/USDT" in message.content for message in answers)
+        assert not any(f"{other}/USDT" in message.content for other in others for message in answers)
+        (card,) = await cards(talk, thread)
+        assert (card.ticket["symbol"], card.ticket["quantity"]) == (f"{base}/USDT", f"0.0{number % 9 + 1}")
