@@ -73,11 +73,13 @@ def prepare(home: Path, choices: Choices) -> tuple[Results, list[Scenario]]:
     if choices.resume is not None:
         results = Results.open(run_folder(home, choices.resume))
         return results, load_suite(results.header.suite)
-    scenarios, replays = load_suite(choices.suite), ""
+    scenarios, replays, prompts = load_suite(choices.suite), "", choices.prompts
     if choices.recorded is not None:
         kept = Results.open(run_folder(home, choices.recorded))
         source, replays = kept.header, str(kept.folder.resolve())
         model, endpoint, most_output = source.model, source.endpoint, source.most_output
+        if prompts is None and source.prompts_from:  # other prompts would be other questions, and nothing of it recorded
+            prompts = Path(source.prompts_from)
     else:
         settings = model_settings(choices.model, choices.base_url)
         model, endpoint, most_output = settings.model, settings.base_url or "", choices.max_tokens
@@ -90,7 +92,7 @@ def prepare(home: Path, choices: Choices) -> tuple[Results, list[Scenario]]:
         repeats=choices.repeats,
         most_output=most_output,
         replays=replays,
-        prompts_from=choices.prompts,
+        prompts_from=prompts,
         now=SystemClock().now(),
     )
     return Results.create(home / FOLDER / header.id, header), scenarios

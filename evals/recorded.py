@@ -158,7 +158,9 @@ class History:
             now=now,
             risk=await self._risk(snapshot, trail.run, now),
             recent=tuple(
-                RecentOrder(order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id)
+                RecentOrder(
+                    order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id, order.purpose
+                )
                 for order, proposer in self._orders
                 if now - _LOOKS_BACK < order.created_at <= now and order.run_id != run_id
             ),

@@ -67,7 +67,7 @@ def judge_all(
 
 def _inputs(recorded: Recorded, risk: AccountRisk, principal: Principal, waiting: Sequence[TradeIntent]) -> GateInputs:
     snapshot, now = recorded.snapshot, recorded.now
-    asked = (RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id) for i in waiting)
+    asked = (RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id, i.purpose) for i in waiting)
     return GateInputs(
         now=now,
         actor=principal,

@@ -46,7 +46,13 @@ class OrderTicket(BaseModel):
         reason: for the record.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"symbol": "BTC/USDT", "side": "buy", "notional": "500", "stop_price": "52000", "reason": "A first part."}]
+        },
+    )
 
     symbol: Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-]{1,20}/[A-Za-z0-9.\-]{1,20}$", examples=["BTC/USDT"])]
     side: Side

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from langchain.tools import ToolRuntime
@@ -71,8 +73,14 @@ class Tool(Generic[A]):
 
         # As JSON schema, LangChain leaves the checking to `call`, whose sentence about it is shorter and is kept as evidence.
         # As a class without fields it would also drop the runtime.
-        schema = self.arguments.model_json_schema()
+        schema = deepcopy(_json_schema(self.arguments))
         return StructuredTool(name=self.name, description=self.description, args_schema=schema, coroutine=run)
+
+
+@cache
+def _json_schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    """Worked out once: a desk is opened with dozens of tools, and thousands of desks are opened to judge a model."""
+    return arguments.model_json_schema()
 
 
 def _printable(arguments: dict[str, Any]) -> Facts:

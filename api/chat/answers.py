@@ -18,7 +18,7 @@ _WORD = re.compile(r"(\s*)(\S+)(?=\s)")
 _LAST = re.compile(r"(\s*)(\S+)\s*$")
 _CITED = re.compile(r"\[?e[0-9a-f]{8}[\],.;:]*")
 _INDENT = "  "
-_LONGEST_ARGUMENTS = 80  # characters
+_LONGEST_ARGUMENTS = 60  # characters
 
 
 class Flow:

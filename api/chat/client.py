@@ -96,7 +96,7 @@ class DeskClient:
                         next_step=f"/watch {run_id} shows the rest when the desk is there again",
                     ) from None
                 lost()
-            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            await asyncio.sleep(_pause(tries))
             tries += 1
 
     async def _streamed(self, run_id: str, after: int) -> AsyncGenerator[Event | None, None]:
@@ -136,7 +136,7 @@ class DeskClient:
                 answer = await self._http.request(method, path, headers=sent, **parts)
             except httpx.TransportError as error:
                 if left:
-                    await asyncio.sleep(_PAUSES[_TRIES - 1 - left])
+                    await asyncio.sleep(_pause(_TRIES - 1 - left))
                     continue
                 raise unreachable(self._http, error, wrote=method != "GET") from None
             if answer.is_success:
@@ -166,6 +166,11 @@ def unreachable(http: httpx.AsyncClient, error: httpx.TransportError, *, wrote: 
         not_done="Whether it was done is not known" if wrote else "Nothing was changed",
         next_step="Look at /orders and /approvals before you ask again" if wrote else "Ask again",
     )
+
+
+def _pause(tries: int) -> float:
+    """Seconds before the next try."""
+    return _PAUSES[min(tries, len(_PAUSES) - 1)]
 
 
 def _wait(answer: httpx.Response, problem: ApiProblem) -> float | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import httpx
 
 from api.console.text import clean
@@ -34,8 +32,7 @@ def problem_of(answer: httpx.Response) -> ApiProblem:
     except ValueError:
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("detail"), str):
-        phrase = HTTPStatus(answer.status_code).phrase if answer.status_code in HTTPStatus else "unknown"
-        what = f"what answers at {answer.url.copy_with(path='/', query=None)} says {answer.status_code} ({phrase})"
+        what = f"what answers at {answer.url.copy_with(path='/', query=None)} says {answer.status_code} ({answer.reason_phrase})"
         return ApiProblem(answer.status_code, "", what, "Nothing was done", "Is it a desk? `algotrendy serve` prints its address")
     found = "; ".join(f"{one['location']}: {one['message']}" for one in told.get("errors", []))
     what = clean(told["detail"]) + (f" ({clean(found)})" if found else "")

@@ -30,6 +30,7 @@ class Progress:
         self._console, self._name = console, name
         self._cycle = ""
         self._asked: dict[str, list[str]] = {}
+        self._denied: dict[str, set[str]] = {}  # by run, intents that the gate was seen to deny
 
     def __enter__(self) -> Progress:
         self._watch.__enter__()
@@ -52,10 +53,15 @@ class Progress:
                 self._watch.begin(event.run_id, as_of)
             case "gate_decided" if event.data["decision"].verdict is Verdict.NEEDS_APPROVAL:
                 self._asked.setdefault(event.run_id, []).append(event.data["intent"].intent_id)
+            case "gate_decided" if event.data["decision"].verdict is Verdict.DENIED:
+                self._denied.setdefault(event.run_id, set()).add(event.data["intent"].intent_id)
+            case "order_denied" if event.data["intent"].intent_id in self._denied.get(event.run_id, ()):
+                return  # an order that is asked for tells both; there is one denial
         if event.run_id in ("", self._cycle) or event.kind not in _OF_CYCLES:
             self._watch(event)
         if event.kind in ("run_waiting", "run_done", "run_failed"):
             asked = self._asked.pop(event.run_id, [])
+            self._denied.pop(event.run_id, None)
             if event.kind == "run_waiting":
                 self._tell_waiting(asked)
 

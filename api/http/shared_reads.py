@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
-from starlette.requests import Request
-from starlette.responses import Response
 
 Read = TypeVar("Read")
 
@@ -54,15 +52,6 @@ class SharedReads:
                 if self._next.get(key) is coming:
                     del self._next[key]
         return found
-
-    async def answer(self, request: Request, read: Callable[[], Awaitable[BaseModel]]) -> Response:
-        """The answer to a request whose path and query are all that it depends on. See first that the caller may read it."""
-
-        async def encoded() -> bytes:
-            return encode(await read())
-
-        scope = request.scope
-        return Response(await self.once((scope["path"], scope["query_string"]), encoded), media_type="application/json")
 
     async def _begin(self, key: Hashable, read: Callable[[], Awaitable[Read]]) -> Read:
         if (before := self._at_work.get(key)) is not None:

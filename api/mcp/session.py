@@ -6,10 +6,11 @@ The desk behind the door says which tools the key may see and what a call may do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,23 +22,30 @@ from mcp.server.stdio import stdio_server
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
     ListToolsResult,
     PaginatedRequestParams,
-    TextContent,
     Tool,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import SecretStr
 
+from api.mcp import INSTRUCTIONS
 from trading_core.domain.errors import ConfigurationError
 
 _ENDPOINT = "/api/v1/mcp"
 _CHECK = "/api/v1/auth/me"
 _PLAIN_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
+_NOTHING = "Nothing was started"
+_UNREACHED = "the desk cannot be reached now; what was asked for may have been done or not"
+
 Context = ServerRequestContext[Any, Any]
+Connect = Callable[[], AbstractAsyncContextManager[Client]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,78 +73,98 @@ class DeskDoor:
                 f"{self.url!r} would have the key cross the network unencrypted", not_done=_NOTHING, next_step="Use https"
             )
 
+    @asynccontextmanager
+    async def connect(self, http: httpx2.AsyncClient) -> AsyncIterator[Client]:
+        """A client of the desk's door. Its protocol is the one that needs no handshake."""
+        transport = streamable_http_client(f"{self.url.rstrip('/')}{_ENDPOINT}", http_client=http)
+        async with Client(transport, mode=MODERN_PROTOCOL_VERSIONS[-1], cache=None) as desk:
+            yield desk
+
     def client(self) -> httpx2.AsyncClient:
         return create_mcp_http_client(headers={"Authorization": f"Bearer {self.key.get_secret_value()}"})
 
 
-_NOTHING = "Nothing was started"
-
-
 async def serve_stdio(door: DeskDoor) -> None:
-    """Speak MCP on standard input and output until the input ends.
+    """Speak MCP on standard input and output until the input ends. A desk that goes away is found again when it is back.
 
     Raises:
         ConfigurationError: no desk answers there, or it does not take the key.
     """
     async with door.client() as http:
         await _require_open(door, http)
-        async with (
-            Client(streamable_http_client(f"{door.url.rstrip('/')}{_ENDPOINT}", http_client=http), cache=None) as desk,
-            stdio_server() as (reading, writing),
-        ):
-            server = handing_on(desk, trade=door.trade)
+        server = handing_on(lambda: door.connect(http), trade=door.trade)
+        async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
 
 
-def handing_on(desk: Client, *, trade: bool) -> Server[Any]:
-    """A server whose tools are those of `desk`."""
+def handing_on(connect: Connect, *, trade: bool) -> Server[Any]:
+    """A server whose tools are those of the desk that `connect` reaches. Each message has a connection of its own: the desk keeps
+    no session, so that none is lost with it."""
+    acting: dict[str, bool] = {}  # by name, as the desk described it last
+
+    async def tools() -> list[Tool]:
+        found = (await _asked(connect, lambda desk: desk.list_tools())).tools
+        acting.update({tool.name: _acts(tool) for tool in found})
+        return found
 
     async def list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=[tool for tool in await _tools(desk) if trade or not _acts(tool)])
+        return ListToolsResult(tools=[tool for tool in await tools() if trade or not acting[tool.name]])
 
     async def call_tool(ctx: Context, params: CallToolRequestParams) -> CallToolResult:
-        if not trade:
-            await _require_harmless(desk, params.name)
+        if not trade and params.name not in acting:
+            await tools()
+        if not trade and acting.get(params.name, False):
+            raise MCPError(
+                INVALID_PARAMS,
+                f"{params.name} changes what the desk does, and this client was started without that. Nothing was done. "
+                "Start it with `algotrendy mcp --trade` to allow it",
+            )
 
-        async def progress(done: float, total: float | None, message: str | None) -> None:
-            await ctx.session.report_progress(done, total, message)
+        async def tell(progress: float, total: float | None, message: str | None) -> None:
+            await ctx.session.report_progress(progress, total, message)
 
-        try:
-            return await desk.call_tool(params.name, params.arguments or {}, progress_callback=progress)
-        except httpx2.HTTPError as error:
-            return _failed(f"the desk cannot be reached ({type(error).__name__}). It is not known whether anything was done")
+        return await _asked(connect, lambda desk: desk.call_tool(params.name, params.arguments or {}, progress_callback=tell))
 
     return Server(
         "algotrendy",
         version=version("algotrendy"),
         title="AlgoTrendy",
-        instructions=desk.instructions,
+        instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
 
 
-async def _tools(desk: Client) -> list[Tool]:
-    return (await desk.list_tools()).tools
+async def _asked(connect: Connect, ask: Callable[[Client], Awaitable[T]]) -> T:
+    """The desk's answer.
+
+    Raises:
+        MCPError: it refused, or it could not be reached.
+    """
+    refused: MCPError | None = None
+    try:
+        async with connect() as desk:
+            try:
+                return await ask(desk)
+            except MCPError as error:  # the connection's own tasks would wrap it
+                refused = error
+    except Exception as error:
+        if refused is None:
+            raise MCPError(INTERNAL_ERROR, f"{_UNREACHED} ({_cause(error)})") from None
+    raise refused
 
 
-async def _require_harmless(desk: Client, name: str) -> None:
-    known: Mapping[str, Tool] = {tool.name: tool for tool in await _tools(desk)}
-    if name in known and _acts(known[name]):
-        raise MCPError(
-            INVALID_PARAMS,
-            f"{name} changes what the desk does, and this client was started without that. Nothing was done. "
-            "Start it with `algotrendy mcp --trade` to allow it",
-        )
+def _cause(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, httpx2.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
+    return type(error).__name__
 
 
 def _acts(tool: Tool) -> bool:
     hints = tool.annotations
     return hints is None or not (hints.read_only_hint or hints.destructive_hint is False)
-
-
-def _failed(said: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=said)], structured_content={"error": said}, is_error=True)
 
 
 async def _require_open(door: DeskDoor, http: httpx2.AsyncClient) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter
 
 from api.http.dependencies import OnAccount, State, on_account
+from api.http.shared_route import SharedRoute
 from api.schemas.channels import ChannelOut, ChannelsOut, ReadingOut, SourceOut
 from api.services.marks import PricedBy
 from data_channels.status import SourceStatus
@@ -16,7 +17,7 @@ from graph.system import TradingSystem
 from trading_core.auth.permissions import Action
 from trading_core.domain.market import ChannelReport
 
-router = APIRouter(prefix="/accounts/{account}", tags=["channels"])
+router = APIRouter(prefix="/accounts/{account}", tags=["channels"], route_class=SharedRoute)
 
 _REPORTS = TypeAdapter(dict[str, ChannelReport])
 

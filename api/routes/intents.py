@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query
 from api.http.dependencies import OnAccount, State, on_account
 from api.http.pages import Page, PageQuery
 from api.http.problems import NotFound
+from api.http.shared_route import SharedRoute
 from api.schemas.intents import IntentDetailOut, IntentOut
 from api.services.cursors import place, run_time_and_id
 from api.services.order_views import decision_out, intent_out
 from trading_core.auth.permissions import Action
 
-router = APIRouter(prefix="/accounts/{account}", tags=["intents"])
+router = APIRouter(prefix="/accounts/{account}", tags=["intents"], route_class=SharedRoute)
 
 # What was wanted and denied is part of the orders' story; why an agent wanted it is the record's, and is read with its run.
 Reader = Annotated[OnAccount, on_account(Action.READ_ORDERS)]

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Response
 
 from api.http.dependencies import OnAccount, State, on_account
 from api.http.etags import etag_of
+from api.http.shared_route import SharedRoute
 from api.schemas.limits import LimitOut, LimitsOut
 from api.services.limits import binding_limits, no_limits, shown
 from trading_core.auth.permissions import Action
 from trading_core.risk.limits import Limits, direction
 
-router = APIRouter(prefix="/accounts/{account}", tags=["risk"])
+router = APIRouter(prefix="/accounts/{account}", tags=["risk"], route_class=SharedRoute)
 
 
 @router.get("/limits", summary="List the limits that bind an account")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from api.http.dependencies import OnAccount, State, on_account
 from api.http.pages import Page, PageQuery
+from api.http.shared_route import SharedRoute
 from api.schemas.common import Instant
 from api.schemas.market import BarOut, BarsOut, IndicatorsOut, InstrumentOut, TickerOut
 from api.services.desks import desk_here
@@ -22,7 +23,7 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Timeframe
 from trading_core.indicators.summary import summarise
 
-router = APIRouter(prefix="/accounts/{account}/market", tags=["market"])
+router = APIRouter(prefix="/accounts/{account}/market", tags=["market"], route_class=SharedRoute)
 
 MOST_BARS, USUAL_BARS = 1_000, 200
 

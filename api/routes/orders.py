@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query
 
 from api.http.dependencies import IdempotencyKey, OnAccount, State, on_account
-from api.http.pages import Page, PageQuery, PageRequest
+from api.http.pages import Page, PageQuery
 from api.http.problems import NotFound
+from api.http.shared_route import SharedRoute
 from api.schemas.orders import AskedOut, FillOut, OrderDetailOut, OrderOut
 from api.services.cursors import place, time_and_id
 from api.services.desks import Worker, worker_of
@@ -22,7 +23,7 @@ from trading_core.domain.errors import InvalidInput, LedgerError
 from trading_core.domain.orders import Order, Purpose
 from trading_core.persistence.records import RunKind, RunRecord
 
-router = APIRouter(prefix="/accounts/{account}", tags=["orders"])
+router = APIRouter(prefix="/accounts/{account}", tags=["orders"], route_class=SharedRoute)
 
 Reader = Annotated[OnAccount, on_account(Action.READ_ORDERS)]
 Trader = Annotated[OnAccount, on_account(Action.SUBMIT)]
@@ -30,26 +31,19 @@ Symbol = Annotated[str | None, Query(max_length=41, description="Only of this sy
 OrderId = Annotated[str, Path(min_length=1, max_length=64, description="The desk's own id of the order.")]
 
 
-@router.get("/orders", summary="List an account's orders", response_model=Page[OrderOut])
+@router.get("/orders", summary="List an account's orders")
 async def list_orders(
-    request: Request,
     state: State,
     on: Reader,
     page: PageQuery,
     live: Annotated[bool, Query(description="Only those that may still trade.")] = False,
     symbol: Symbol = None,
     run: Annotated[str | None, Query(max_length=100, description="Only of this run.")] = None,
-) -> Response:
-    """Newest first, as the ledger has them."""
-    return await state.shared.answer(request, lambda: _orders(state, on.account_id, page, live=live, symbol=symbol, run=run))
-
-
-async def _orders(
-    state: ApiState, account_id: str, page: PageRequest, *, live: bool, symbol: str | None, run: str | None
 ) -> Page[OrderOut]:
+    """Newest first, as the ledger has them."""
     async with state.database.reading() as uow:
         found = await uow.pages.orders(
-            account_id, limit=page.wanted, before=time_and_id(page), live=live, symbol=symbol, run_id=run
+            on.account_id, limit=page.wanted, before=time_and_id(page), live=live, symbol=symbol, run_id=run
         )
         fills = await uow.pages.fills_of_orders([order.client_order_id for order in found])
     return page.page(

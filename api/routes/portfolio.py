@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 
 from api.http.dependencies import OnAccount, State, on_account
+from api.http.shared_route import SharedRoute
 from api.schemas.common import Instant
 from api.schemas.portfolio import (
     EquityOut,
@@ -30,25 +31,21 @@ from trading_core.domain.money import ZERO
 from trading_core.domain.portfolio import Portfolio
 from trading_core.domain.positions import Position
 
-router = APIRouter(prefix="/accounts/{account}", tags=["portfolio"])
+router = APIRouter(prefix="/accounts/{account}", tags=["portfolio"], route_class=SharedRoute)
 
 MOST_POINTS, USUAL_POINTS = 2_000, 500
 
 Reader = Annotated[OnAccount, on_account(Action.READ_PORTFOLIO)]
 
 
-@router.get("/portfolio", summary="Read what an account holds and what it is worth", response_model=PortfolioOut)
-async def get_portfolio(request: Request, state: State, on: Reader) -> Response:
+@router.get("/portfolio", summary="Read what an account holds and what it is worth")
+async def get_portfolio(state: State, on: Reader) -> PortfolioOut:
     """Balances, positions, profit, fees and equity, valued at the desk's prices or, where this process has no desk for the
     account, at those of its last run. `priced_at` and `priced_by` say which."""
-    return await state.shared.answer(request, lambda: _portfolio(state, on.account_id))
-
-
-async def _portfolio(state: ApiState, account_id: str) -> PortfolioOut:
-    portfolio, marks = await _valued(state, account_id)
+    portfolio, marks = await _valued(state, on.account_id)
     equity, invested = marks.equity(portfolio), marks.invested(portfolio)
     return PortfolioOut(
-        account=account_id,
+        account=on.account_id,
         currency=portfolio.currency,
         equity=equity,
         cash=portfolio.cash,
@@ -59,7 +56,7 @@ async def _portfolio(state: ApiState, account_id: str) -> PortfolioOut:
         unrealised=_unrealised(portfolio, marks),
         balances=_by_name(portfolio.balances),
         fees=_by_name(portfolio.fees),
-        positions=_positions(state.desks.get(account_id), portfolio, marks, closed=False),
+        positions=_positions(state.desks.get(on.account_id), portfolio, marks, closed=False),
         priced_at=marks.at,
         priced_by=marks.by,
     )

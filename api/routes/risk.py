@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
 from api.http.dependencies import OnAccount, State, on_account
 from api.http.pages import Page, PageQuery
+from api.http.shared_route import SharedRoute
 from api.schemas.risk import ChangeState, Kill, LimitUseOut, RiskChangeOut, RiskOut, RiskStateOut
 from api.services.desks import clock_of, desk_here
 from api.services.limits import binding_limits, cools_until, tempo_of, uses
@@ -18,20 +19,16 @@ from trading_core.execution.control import Control
 from trading_core.execution.risk_record import load_risk
 from trading_core.risk.state import AccountRisk, TradingState, fraction_lost
 
-router = APIRouter(prefix="/accounts/{account}/risk", tags=["risk"])
+router = APIRouter(prefix="/accounts/{account}/risk", tags=["risk"], route_class=SharedRoute)
 
 Reader = Annotated[OnAccount, on_account(Action.READ_RISK)]
 Controller = Annotated[OnAccount, on_account(Action.CONTROL_RISK)]
 
 
-@router.get("", summary="Read whether an account may trade and how much of its limits is used", response_model=RiskOut)
-async def get_risk(request: Request, state: State, on: Reader) -> Response:
+@router.get("", summary="Read whether an account may trade and how much of its limits is used")
+async def get_risk(state: State, on: Reader) -> RiskOut:
     """The trading state, who set it and why, the losses that count, and the limits that the account is using up."""
-    return await state.shared.answer(request, lambda: _risk(state, on.account_id))
-
-
-async def _risk(state: ApiState, account_id: str) -> RiskOut:
-    now = clock_of(state, account_id).now()
+    account_id, now = on.account_id, clock_of(state, on.account_id).now()
     async with state.database.reading() as uow:
         portfolio, live = await uow.portfolios.load(account_id), await uow.orders.live(account_id)
         risk, tempo = await load_risk(uow, account_id, now), await tempo_of(uow, account_id, now)

@@ -34,7 +34,7 @@ Whole = Annotated[int, Field(ge=1, le=2**53 - 1)]
 class BudgetBody(Body):
     """What may be used in a day (UTC). Null is no bound of its own."""
 
-    model_config = Body.model_config | shown_as(_BUDGET)
+    model_config = Body.model_config | shown_as({**_BUDGET, "orders": None})  # an agent has no budget of orders
 
     tokens: Whole | None = Field(default=None, description="Of models, input and output together.")
     cost: Annotated[Amount, Field(gt=0)] | None = Field(

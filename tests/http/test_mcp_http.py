@@ -52,9 +52,8 @@ def told(answer: CallToolResult) -> str:
     return block.text
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_trader_asks_looks_orders_and_halts(sqlite_copy: Path, mode: str) -> None:
-    async with talking_desk(sqlite_copy) as desk, client_of(desk, await desk.key("trader"), mode) as client:
+async def test_a_trader_asks_looks_orders_and_halts(sqlite_copy: Path) -> None:
+    async with talking_desk(sqlite_copy) as desk, client_of(desk, await desk.key("trader")) as client:
         pieces: list[tuple[float, str]] = []
 
         async def hear(progress: float, total: float | None, message: str | None) -> None:
@@ -107,6 +106,15 @@ async def test_nobody_sees_or_calls_what_their_key_is_not_for(sqlite_copy: Path)
             everything = {tool.name for tool in (await client.list_tools()).tools}
             mine = await call(client, "ask_desk", question="what are our limits?")
         assert everything >= ACTS
+        async with client_of(desk, trader, "legacy") as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == everything, "clients of the handshake era, too"
+            heard: list[str | None] = []
+
+            async def hear(_: float, __: float | None, message: str | None) -> None:
+                heard.append(message)
+
+            assert not (await client.call_tool("ask_desk", {"question": "why?"}, progress_callback=hear)).is_error
+            assert heard
         async with client_of(desk, viewer) as client:
             seen = {tool.name for tool in (await client.list_tools()).tools}
             assert everything - seen == {

@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import SecretStr
 
 from api.http.settings import ApiSettings
+from api.live.hub import end_followers
 from graph.agent_control import AgentControl
 from tests.http.talking_desk import TalkingDesk, talking_desk
 from trading_core.auth.permissions import Action
@@ -187,3 +188,13 @@ async def test_an_answer_that_takes_too_long_is_there_for_the_same_request_again
         (thread,) = await desk.threads("trader")
         said = await desk.said(thread.id)
         assert [message.author for message in said] == [Author.OPERATOR, Author.AGENT], "it was asked once"
+
+        going.clear()
+        try:
+            cut = await client.chat.completions.create(model="algotrendy-risk", messages=[user("and now?")], stream=True)
+            chunks = aiter(cut)
+            await anext(chunks)
+            end_followers(desk.served.doors.app)
+            assert [chunk async for chunk in chunks] == [], "a server that ends does not say that the answer is whole"
+        finally:
+            going.set()

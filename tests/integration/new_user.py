@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WITHIN = 45.0  # seconds; the machine may be busy
 WIDTH = 118
+CYCLE = r"market .*BTC.*signal SOL enter.*gate SOL .*needs an operator's approval.*approval: found"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -115,17 +116,26 @@ def first_run(home: Path) -> str:
     return str(found)
 
 
-def walk(desk: Screen, home: Path, *options: str) -> str:
-    """The path of a new user from the first start to the order after the halt; what the chat showed, with its colours."""
+def walk(desk: Screen, home: Path, *, ask_for_cycle: bool = False) -> str:
+    """The path of a new user from the first start to the order after the halt; what the chat showed, with its colours.
+
+    Args:
+        ask_for_cycle: the desk keeps no schedule, so that no cycle of the clock's can come in between.
+    """
     url = desk.until(r"API (http://\S+)/api/v1")[1]
     name, password = desk.until(r"user (\S+), password (\S+)").groups()
-    desk.until(r"waits for your approval")
-    with screen(["chat", "--url", url, *options], home) as chat:
+    if not ask_for_cycle:
+        desk.until(r"waits for your approval")
+    with screen(["chat", "--url", url], home) as chat:
         chat.until(r"User \[operator\]: ")
         chat.type(name)
         chat.until(r"Password of operator: ")
         chat.type(password)
 
+        if ask_for_cycle:
+            chat.until("you> ")
+            chat.type("/run")
+            chat.until(CYCLE)
         # What waits for approval is brought up at once; a person may want to ask first.
         chat.until(r"waits for approval.*SOL/USDT.*Approve it\? \[.*?\] ")
         chat.type("")
@@ -135,14 +145,14 @@ def walk(desk: Screen, home: Path, *options: str) -> str:
 
         run = first_run(home)
         chat.type(f"/watch {run}")
-        chat.until(r"market .*BTC.*signal SOL enter.*gate SOL .*needs an operator's approval.*approval: found")
+        chat.until(CYCLE)
         chat.until(r"Approve it\? \[.*?\] ")
         chat.type("y")
         chat.until(r"Why\? ")
         chat.type("within this week's plan")
         chat.until(r"approval approved by user:operator: within this week's plan.*fill SOL bought .*?you> ")
-        chat.type("why did you buy SOL?")
-        chat.until(r"signal ·.*\[(e[0-9a-f]{8})\].*?you> ")
+        chat.type("what is our exposure and why did you buy SOL?")
+        chat.until(r"risk ·.*Exposure is 2\d.* %.*signal ·.*Its order is filled.*\[(e[0-9a-f]{8})\].*?you> ")
 
         chat.type("/halt the news looks bad")
         chat.until(r"halted: the news looks bad.*?you> ")

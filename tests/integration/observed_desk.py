@@ -75,7 +75,7 @@ async def observed(
             heard[0](event)
 
         opened = TradingSystem.open(
-            config(), home, feed=entry_feed(), listener=listener, database=location, ledger=world.database
+            config(), home, feed=entry_feed(), listener=listener, database=location, opened=world.database
         )
         async with log.open(), opened as system:
             heard.append(log.listener(system.desk.account_id))

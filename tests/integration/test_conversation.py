@@ -185,6 +185,17 @@ async def test_a_denied_order_is_explained_with_what_was_found_and_the_limit(tal
     assert signal.data["grounded"], signal.data["problems"]
 
 
+async def test_why_it_was_denied_is_asked_of_what_was_spoken_of_last(talk: Talk, thread: Conversation) -> None:
+    """And not of what is held, which is something else."""
+    await talk.ask(TRADER, thread, "buy 100 BTC stop 100")
+    (card,) = await cards(talk, thread)
+    run = await confirm(talk.system.database, talk.runs, talk.system.clock, TRADER, card.id, card.content_hash)
+    assert (await talk.runs.wait(run.id, 20)).state is RunState.DONE
+    answer = one(await talk.ask(TRADER, thread, "why was it denied?"))
+    assert "The last buy of BTC/USDT" in answer.content
+    assert "was denied" in answer.content
+
+
 async def test_what_if_is_worked_out_and_not_predicted(talk: Talk, thread: Conversation) -> None:
     answer = one(await talk.ask(TRADER, thread, "what if everything falls 20 percent?"))
     assert answer.agent == "risk"

@@ -52,15 +52,16 @@ async def test_a_client_starts_it_and_talks_to_the_desk(sqlite_copy: Path, tmp_p
             with pytest.raises(MCPError, match="--trade"):
                 await client.call_tool("confirm_order", confirmation)
             assert all(order.purpose.value != "exit" for order in await desk.orders())
-        async with (
-            client_of(desk, key_file.read_text().strip()) as behind,
-            Client(handing_on(behind, trade=True)) as trading,
-        ):
+        key = key_file.read_text().strip()
+        async with Client(handing_on(lambda: client_of(desk, key), trade=True)) as trading:
             assert {tool.name for tool in (await trading.list_tools()).tools} >= ACTS
             assert (await call(trading, "confirm_order", **confirmation))["run"]["state"] == "done"
             assert sum(order.purpose.value == "exit" for order in await desk.orders()) == 1
         with pytest.raises(ConfigurationError, match="does not take the key"):
             await serve_stdio(DeskDoor(desk.url, SecretStr("atk_wrong_key")))
+    async with Client(handing_on(lambda: client_of(desk, key), trade=True)) as alone:
+        with pytest.raises(MCPError, match="cannot be reached now"):
+            await alone.call_tool("get_portfolio", {})
     with pytest.raises(ConfigurationError, match="no desk answers"):
         await serve_stdio(DeskDoor(desk.url, SecretStr("atk_wrong_key")))
 

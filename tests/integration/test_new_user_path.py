@@ -16,8 +16,8 @@ _CITED = re.compile(r"\[(e[0-9a-f]{8})\]")
 
 def test_the_path_of_a_new_user(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with screen(["serve", "--port", "0"], home) as desk:
-        shown = walk(desk, home)
+    with screen(["serve", "--port", "0", "--no-schedule"], home) as desk:
+        shown = walk(desk, home, ask_for_cycle=True)
         url = re.search(r"(http://\S+)/api/v1", desk.flat)
         assert url is not None
 
@@ -34,6 +34,7 @@ def test_the_path_of_a_new_user(tmp_path: Path) -> None:
         desk.interrupt()
         desk.until(r"Stopped\.")
         assert desk.end() == 0
+        assert len(re.findall(r"gate ETH entry: buy [\d.]+ denied", desk.flat)) == 1
 
     with closing(sqlite3.connect(home / "desk" / "ledger.db")) as ledger:
         evidence = {row[0] for row in ledger.execute("SELECT id FROM evidence")}

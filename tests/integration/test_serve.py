@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,62 +21,9 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from graph.leases import lease_of
+from tests.integration.serve_process import LOGIN, WITHIN, Served
+from tests.integration.serve_process import start as start_process
 from trading_core.persistence.session import Database
-
-WITHIN = 45.0  # seconds; the machine may be busy
-_URL, _LOGIN = re.compile(r"(http://\S+?)/api/v1"), re.compile(r"user (\S+), password (\S+)")
-
-
-@dataclass
-class Served:
-    """A serving process, and what it has printed so far."""
-
-    process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as stream:
-            for line in stream:
-                self.lines.append(line)
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(WITHIN)
-        self.reader.join(WITHIN)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def until(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        deadline = time.monotonic() + WITHIN
-        while time.monotonic() < deadline:
-            if (found := pattern.search(self.text)) is not None:
-                return found
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise AssertionError(f"{pattern.pattern!r} was not printed (status {self.process.poll()}):\n{self.text}")
-
-    def url(self) -> str:
-        found = self.until(_URL)[1]
-        self.until(re.compile("Ctrl-C"))  # the last line of what it says at first
-        return found
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.ended()
-
-    def ended(self) -> int:
-        status = self.process.wait(WITHIN)
-        self.reader.join(WITHIN)
-        return status
 
 
 @pytest.fixture
@@ -87,15 +31,7 @@ def serving(tmp_path: Path) -> Iterator[Any]:
     started: list[Served] = []
 
     def start(*arguments: str) -> Served:
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "api.cli", "--home", str(tmp_path / "home"), "serve", "--port", "0", *arguments],
-            cwd=Path(__file__).parents[2],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"},
-        )
-        started.append(Served(process))
+        started.append(start_process(tmp_path / "home", *arguments))
         return started[-1]
 
     yield start
@@ -143,7 +79,7 @@ def test_the_first_start_and_the_next_one(serving: Any, tmp_path: Path) -> None:
     assert httpx.get(f"{url}/livez").status_code == 200
     assert httpx.get(f"{url}/readyz").status_code == 200
     assert "GENERATED" in first.text
-    name, password = first.until(_LOGIN).groups()
+    name, password = first.until(LOGIN).groups()
     assert "shown this once" in first.text
 
     (run,) = until_over(home, 1)
@@ -207,7 +143,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
 
 def test_an_order_waits_for_its_operator_and_then_trades(serving: Any, tmp_path: Path) -> None:
     desk = serving()
-    name, password = desk.until(_LOGIN).groups()
+    name, password = desk.until(LOGIN).groups()
     asked = desk.until(re.compile(r"waits for your approval: .* approve (\w+)"))[1]
     result = CliRunner().invoke(app, ["--home", str(tmp_path / "home"), "approve", asked])
     assert result.exit_code == 0, result.output
@@ -242,7 +178,7 @@ def test_two_processes_do_not_run_one_account(serving: Any) -> None:
 def test_doors_alone_serve_the_ledger_of_another_process(serving: Any, tmp_path: Path) -> None:
     desk = serving("--no-schedule")
     desk.url()
-    name, password = desk.until(_LOGIN).groups()
+    name, password = desk.until(LOGIN).groups()
     doors = serving("--no-desk")
     door = Door(doors.url(), name, password)
     assert door.get("/auth/me")["username"] == name

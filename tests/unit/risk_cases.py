@@ -95,7 +95,9 @@ def live(
 
 
 def recent(seconds: float = 300, **changes: object) -> RecentOrder:
-    return replace(RecentOrder(NOW - timedelta(seconds=seconds), "signal", SOL, Side.BUY, D(7), "other"), **changes)
+    return replace(
+        RecentOrder(NOW - timedelta(seconds=seconds), "signal", SOL, Side.BUY, D(7), "other", Purpose.ENTRY), **changes
+    )
 
 
 def inputs(**changes: object) -> GateInputs:

@@ -356,6 +356,19 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
     ),
     (
         C.DUPLICATE_INTENT,
+        case(
+            sell(),
+            portfolio=LONG,
+            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, purpose=Purpose.STOP),),
+        ),
+        case(
+            sell(),
+            portfolio=LONG,
+            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, purpose=Purpose.REBALANCE),),
+        ),
+    ),
+    (
+        C.DUPLICATE_INTENT,
         case(recent_orders=(recent(60, symbol=BTC, quantity=D(10)), recent(3_600, symbol=BTC, quantity=D(10)))),
         case(recent_orders=(recent(59, symbol=BTC, quantity=D(10)),)),
     ),

@@ -59,7 +59,7 @@ class InputsReader:
         """The gate's inputs for the intent `but`. Other intents that were approved and wait to be sent count as live orders."""
         now = self._clock.now()
         waiting = [intent for intent in book.waiting.values() if intent.intent_id != but]
-        asked = [RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id) for i in waiting]
+        asked = [RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id, i.purpose) for i in waiting]
         return GateInputs(
             now=now,
             actor=proposer,

@@ -19,7 +19,7 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check
 from trading_core.domain.market import Ticker
 from trading_core.domain.money import plain
-from trading_core.domain.orders import Order, Side
+from trading_core.domain.orders import Order, Purpose, Side
 from trading_core.domain.portfolio import Portfolio
 from trading_core.risk.state import AccountRisk
 
@@ -106,6 +106,7 @@ class RecentOrder:
     side: Side
     quantity: Decimal
     intent_id: str
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from trading_core.domain.intents import TradeIntent
+from trading_core.domain.orders import Purpose
 from trading_core.risk.checks import Finding, GateInputs, ReasonCode, aware
 from trading_core.risk.checks_facts import OrderFacts
 from trading_core.risk.limits import Limits
@@ -56,7 +57,9 @@ def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> lis
             if at > minute_ago:
                 minute += 1
                 own_minute += own
-        if at > window_ago and recent.symbol == symbol and recent.side is intent.side:
+        # The core's stop is placed for a holding's own size: to sell the holding by hand is no second asking.
+        is_asked = recent.purpose is not Purpose.STOP or intent.purpose is Purpose.STOP
+        if at > window_ago and is_asked and recent.symbol == symbol and recent.side is intent.side:
             repeated = repeated or recent.quantity == intent.quantity
     return [
         _count(ReasonCode.ACTOR_ORDERS_PER_MINUTE, own_minute, limits.orders_per_minute_per_actor),

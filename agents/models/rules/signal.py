@@ -2,8 +2,8 @@
 10-bar low.
 
 Sources: Donchian channels and the 2N stop as published in Faith, *Way of the Turtle* (2007), system 1; RSI by Wilder (1978),
-bought on weakness within an up trend as in Connors and Alvarez, *Short Term Trading Strategies That Work* (2008). A breakout on
-little volume is worth half the conviction: Edwards and Magee, *Technical Analysis of Stock Trends* (1948), want volume to confirm it.
+bought on weakness within an up trend as in Connors and Alvarez, *Short Term Trading Strategies That Work* (2008). A breakout
+that volume does not confirm is worth half: Edwards and Magee, *Technical Analysis of Stock Trends* (1948).
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from api.http.settings import ApiSettings
+from api.state import RequestObserver
 from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, config, entry_feed
 from tests.unit.http.doors import Doors, doors
@@ -56,10 +58,18 @@ class Manned:
 
 
 @asynccontextmanager
-async def manned(home: Path, *, location: Path, working: bool = True, **limits: Any) -> AsyncIterator[Manned]:
+async def manned(
+    home: Path,
+    *,
+    location: Path,
+    working: bool = True,
+    api: ApiSettings | None = None,
+    observer: RequestObserver | None = None,
+    **limits: Any,
+) -> AsyncIterator[Manned]:
     """Account `paper` before the hour in which its cycle buys SOL/USDT."""
     settings = config(start=ENTRY, limits={"approval_above_notional": None, **limits})
-    async with doors(location) as opened, opened.state.log.open():
+    async with doors(location, api, observer=observer) as opened, opened.state.log.open():
         listener = opened.state.log.listener(ACCOUNT)
         given: dict[str, Any] = {"feed": entry_feed(), "at": ENTRY, "listener": listener, "opened": opened.world.database}
         async with TradingSystem.open(settings, home, **given) as system:

@@ -11,9 +11,16 @@ from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes
 from agents.models.rules.facts import Fact
 
 STOP_IN_ATR = 2.0  # as for the desk's own entries: Faith, Way of the Turtle (2007)
+_WANTS_IT_DONE = r"^(?:please |just |now )*(?:approve|confirm|submit|send|execute|place)\b"
 _NOT_READ = (
     "I did not understand all of that as an order, so I made no card and nothing was sent. Name the size, such as: "
     "buy (amount) BTC stop (price), buy (amount) USDT of ETH, sell half of my ETH, close BTC, or sell everything."
+)
+
+
+_NOT_MINE = (
+    "I cannot approve, confirm or send anything, whoever tells me to: nothing was sent. You confirm a card yourself, and approvals "
+    "are given by an operator who may."
 )
 
 
@@ -23,6 +30,8 @@ def answer(asked: Asked) -> str | list[Need]:
         return _NOT_READ if wanted is None else _order(asked, wanted)
     if re.search(r"\b(?:buy|sell|close)\b", asked.words):
         return "I read no order in that, so I made no card and nothing was sent."
+    if re.search(_WANTS_IT_DONE, asked.words):
+        return _NOT_MINE
     return _orders(asked)
 
 

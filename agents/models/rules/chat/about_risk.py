@@ -187,7 +187,9 @@ def _then(fact: Fact) -> str:
 def _denied(asked: Asked) -> str | list[Need]:
     """The last refusal of each symbol that is spoken of, or of all that is held and known."""
     explained = asked.all("explain_decision")
-    if not explained and (needs := missing(asked, *(Need("explain_decision", {"about": name}) for name in _symbols(asked)))):
+    if not explained and (
+        needs := missing(asked, *(Need("explain_decision", {"about": name}) for name in _symbols(asked, goes_on=True)))
+    ):
         return needs
     told = []
     for fact in explained:
@@ -210,14 +212,19 @@ def _refusal(fact: Fact, trail: Mapping[str, Any]) -> str:
     return f"{what} was denied at {moment(fact, gate['at'])}: {reasons or 'the record names no check'}."
 
 
-def _symbols(asked: Asked) -> list[str]:
-    """Those of the question first; without any, those that are held."""
+def _symbols(asked: Asked, *, goes_on: bool = False) -> list[str]:
+    """Those of the question; without any, those of the question before it if it goes on with that; else those that are held."""
     rows = asked.get("get_portfolio").values.get("holdings", [])
     currency = str(asked.get("get_portfolio").values.get("currency", ""))
-    named = re.findall(r"\b([a-z0-9]{2,10})/([a-z]{3,6})\b", asked.words)
-    found = [f"{base}/{quote}".upper() for base, quote in named]
     bases = {row["symbol"].partition("/")[0].lower(): row["symbol"] for row in rows}
-    words = [ASSET_NAMES.get(word, word).lower() for word in re.findall(r"[a-z0-9]+", asked.words)]
-    found += [bases[word] for word in words if word in bases]
-    found += [f"{word.upper()}/{currency}" for word in words if currency and word in ("btc", "eth", "sol", "xrp", "ada", "doge")]
-    return list(dict.fromkeys(found))[:3] or [row["symbol"] for row in rows][:3]
+    for question in (asked.words, asked.earlier) if goes_on else (asked.words,):
+        named = re.findall(r"\b([a-z0-9]{2,10})/([a-z]{3,6})\b", question)
+        found = [f"{base}/{quote}".upper() for base, quote in named]
+        words = [ASSET_NAMES.get(word, word).lower() for word in re.findall(r"[a-z0-9]+", question)]
+        found += [bases[word] for word in words if word in bases]
+        found += [
+            f"{word.upper()}/{currency}" for word in words if currency and word in ("btc", "eth", "sol", "xrp", "ada", "doge")
+        ]
+        if found:
+            return list(dict.fromkeys(found))[:3]
+    return [row["symbol"] for row in rows][:3]
