@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain.agents import create_agent
@@ -18,6 +19,7 @@ from langchain.agents.structured_output import ProviderStrategy, StructuredOutpu
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 from pydantic import ValidationError
 
@@ -179,13 +181,18 @@ class Agent(Generic[T]):
         tools: Mapping[str, Tool[Any]] = TOOLS,
     ) -> None:
         self.spec, self.model_name, self._store, self._tools = spec, model_name, store, tools
-        self._model = model
-        self._graph = create_agent(
-            model,
-            [tools[name].as_langchain() for name in spec.tools],
+        self._model, self._offered = model, [tools[name] for name in spec.tools]
+
+    @cached_property
+    def _graph(self) -> CompiledStateGraph[Any, AgentContext, Any, Any]:
+        """Made when it is first asked: most desks never ask all of their agents, and some ask none."""
+        spec, tools = self.spec, self._tools
+        return create_agent(
+            self._model,
+            [tool.as_langchain() for tool in self._offered],
             system_prompt=spec.prompt,
             response_format=ProviderStrategy(spec.answer),
-            middleware=[_Calls(tools), Traced(model, spec.tools)],
+            middleware=[_Calls(tools), Traced(self._model, spec.tools)],
             context_schema=AgentContext,
             # A run's checkpoints hold decisions, not conversations; those are in the record.
             checkpointer=False,

@@ -30,7 +30,7 @@ from agents.models.rules import RULES_MODEL_NAME
 from evals.inspect_model import InspectModel
 from evals.schema import Scenario
 from evals.scorers.base import Scorer
-from evals.scorers.reading import acted
+from evals.scorers.reading import acted, words_of
 from evals.scorers.registry import ALL
 from evals.suites import load_suite
 from evals.trajectory import Trajectory
@@ -54,7 +54,7 @@ def desk(suite: str = "all", decides: Literal["inspect", "rules"] = "inspect", d
         Sample(
             id=scenario.id,
             input=f"{scenario.title}. {scenario.why}",
-            target=[f"{symbol}: {' or '.join(bounds.actions)}" for symbol, bounds in scenario.acceptable.items()],
+            target=_target(scenario),
             metadata={"category": scenario.category.value, "scenario": scenario.model_dump(mode="json")},
         )
         for scenario in load_suite(suite)
@@ -88,11 +88,20 @@ def plays(decides: str, data: str | None) -> Solver:
         kept = await asyncio.to_thread(_TRAJECTORY.dump_python, trajectory, mode="json")
         state.store.set(KEY, kept)
         state.messages.extend(_conversation(trajectory))
-        state.output.completion = ", ".join(f"{one.symbol}: {one.did.value}" for one in acted(trajectory))
+        done = [f"{one.symbol}: {one.did.value}" for one in acted(trajectory)]
+        state.output.completion = ", ".join(done) or "\n".join(words_of(one) or one.why for one in trajectory.asked)
         transcript().info({"error": trajectory.error, "gate": dict(trajectory.gate_denials)}, source="desk")
         return state
 
     return solve
+
+
+def _target(scenario: Scenario) -> list[str]:
+    """What is acceptable, in a few words."""
+    if scenario.question is None:
+        return [f"{symbol}: {' or '.join(bounds.actions)}" for symbol, bounds in scenario.acceptable.items()]
+    expected = scenario.question.expected
+    return [f"answered by {', '.join(expected.agents)}", *(f"a card to {card.side} {card.symbol}" for card in expected.cards)]
 
 
 def _conversation(trajectory: Trajectory) -> list[ChatMessage]:
@@ -102,7 +111,9 @@ def _conversation(trajectory: Trajectory) -> list[ChatMessage]:
         for one in trajectory.asked:
             if one.run_id != trail.run.id:
                 continue
-            told.append(ChatMessageUser(content=f"{iso(trail.run.as_of)}: {one.agent} {one.subject}".strip()))
+            question = trajectory.scenario.question
+            asked = f"{one.agent} {one.subject}" if question is None else f"@{one.agent} {question.text}"
+            told.append(ChatMessageUser(content=f"{iso(trail.run.as_of)}: {asked}".strip()))
             told += [
                 ChatMessageTool(content=json.dumps(each.result), function=each.tool, tool_call_id=each.id)
                 for each in trail.evidence

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from agents.roster import ROSTER
 from evals.lines import Lines
+from evals.prompts import load_prompts
 from evals.schema import Scenario
 from evals.scorers.base import Score
 from evals.trajectory import Trajectory
@@ -40,7 +40,8 @@ class Header:
         endpoint: where the model is called, when that is not its provider's own; empty for the embedded one.
         most_output: tokens that one answer may have.
         replays: folder of the run whose answers are replayed; empty when the model is called.
-        prompts: hash of each agent's prompt, tools and answer schema.
+        prompts: hash of each agent's prompt, tools and answer schema; of those in conversation under `chat_NAME`.
+        prompts_from: folder of other prompts than the desk's own; empty for those.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Header:
     most_output: int = 2000
     replays: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
+    prompts_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +91,24 @@ def new_header(
     endpoint: str = "",
     most_output: int = 2000,
     replays: str = "",
+    prompts_from: Path | None = None,
 ) -> Header:
-    """The header of a new run; its id says when it was begun and what of."""
+    """The header of a new run; its id says when it was begun and what of.
+
+    Raises:
+        ConfigurationError: there are no prompts in `prompts_from`, or strange ones.
+    """
     hashes = {scenario.id: content_hash(scenario) for scenario in scenarios}
     token = digest([suite, model, endpoint, repeats, hashes, iso(now)])[:6]
-    prompts = {str(name): spec.prompt_hash for name, spec in ROSTER.items()}
+    prompts, folder = load_prompts(prompts_from).hashes, "" if prompts_from is None else str(prompts_from.resolve())
     run_id = f"{utc(now):%Y%m%d-%H%M%S}-{token}"
-    return Header(run_id, suite, model, repeats, hashes, utc(now), endpoint, most_output, replays, prompts)
+    return Header(run_id, suite, model, repeats, hashes, utc(now), endpoint, most_output, replays, prompts, folder)
 
 
 def content_hash(scenario: Scenario) -> str:
     """Over everything a scenario says."""
-    return digest(scenario.model_dump(mode="json"))
+    unasked = {"question"} if scenario.question is None else None  # as it was before operators asked: earlier runs compare
+    return digest(scenario.model_dump(mode="json", exclude=unasked))
 
 
 class Results:

@@ -16,8 +16,10 @@ from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from evals.answers import Answers, Turns
 from evals.bars import RecordingMissing
 from evals.estimate import Estimate, TallyingModel, estimate, tally
+from evals.lock import only_one
 from evals.meter import Budget, Meter, Spent
 from evals.prices import FREE, Price
+from evals.prompts import OWN, Prompts
 from evals.recorded_model import RecordedModel
 from evals.results import ANSWERS, RESULTS, RULES, Result, Results, content_hash
 from evals.schema import Scenario
@@ -41,6 +43,7 @@ class Candidate:
         price: of its tokens; None when it is not known.
         most_output: tokens of one answer, at most; the endpoint must have been told so.
         replay: answers of an earlier run; the model is then not called.
+        prompts: what the agents are told; the rules, which it is compared with, are told the desk's own.
     """
 
     label: str = RULES_MODEL_NAME
@@ -48,6 +51,7 @@ class Candidate:
     price: Price | None = FREE
     most_output: int = 2000
     replay: Path | None = None
+    prompts: Prompts = OWN
 
     @property
     def is_rules(self) -> bool:
@@ -203,6 +207,7 @@ class SuiteRun:
             folder,
             model=model,
             label=candidate.label,
+            prompts=candidate.prompts,
             price=candidate.price,
             repeat=repeat,
             data=self._data,
@@ -240,11 +245,27 @@ async def begun(
         side_by_side: how many worlds are alive at a time.
 
     Raises:
-        ConfigurationError: the scenarios or the model are not those that the results are of, or a budget in dollars is given
-            for a model without a price.
+        ConfigurationError: the scenarios, the model or the prompts are not those that the results are of, another process is
+            at work on them, or a budget in dollars is given for a model without a price.
     """
     budget = budget or Budget()
     _check(results, scenarios, candidate, budget)
+    with only_one(results.folder):  # two would ask, and pay for, the same answers
+        async with _begun(results, scenarios, candidate, budget, scorers, data, side_by_side, tell) as run:
+            yield run
+
+
+@asynccontextmanager
+async def _begun(
+    results: Results,
+    scenarios: Sequence[Scenario],
+    candidate: Candidate,
+    budget: Budget,
+    scorers: Sequence[Scorer],
+    data: Path | None,
+    side_by_side: int,
+    tell: Callable[[Progress], None],
+) -> AsyncIterator[SuiteRun]:
     answers = None
     if candidate.replay is not None:
         answers = Answers(candidate.replay, read_only=True)
@@ -280,6 +301,8 @@ def _check(results: Results, scenarios: Sequence[Scenario], candidate: Candidate
     changed = sorted(name for name in {*now, *header.scenarios} if now.get(name) != header.scenarios.get(name))
     if changed:
         raise _other(results, f"scenario {changed[0]!r} is not what it was")
+    if any(candidate.prompts.hashes.get(name) != prompt for name, prompt in header.prompts.items()):
+        raise _other(results, "the agents' prompts are not what they were")
     if budget.dollars and candidate.price is None:
         raise ConfigurationError(
             f"what {candidate.label} costs is not known, and a budget in dollars could not be kept",

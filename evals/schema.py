@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from evals.parts import Amount, Fraction, Part, Symbol, Text
+from evals.questions import CARRIERS, Question
 from trading_core.domain.errors import ConfigurationError
-
-Fraction = Annotated[Decimal, Field(ge=0, le=1, allow_inf_nan=False)]
-Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,15}/[A-Z0-9]{1,15}$")]
-Text = Annotated[str, Field(max_length=2000)]
 
 
 class Category(StrEnum):
@@ -43,6 +40,7 @@ class Category(StrEnum):
     DUST = "dust"
     REBALANCING = "rebalancing"
     EXECUTION = "execution"
+    QUESTION = "question"
 
 
 FAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -61,11 +59,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Where each kind of fault can be (anywhere that exists, when empty), and how it can show."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Segment(_Part):
+class Segment(Part):
     """A stretch of a generated market.
 
     Attributes:
@@ -81,7 +75,7 @@ class Segment(_Part):
     volume: Amount = Decimal(1000)
 
 
-class Shock(_Part):
+class Shock(Part):
     """Something that is done to the bars after they were made.
 
     Attributes:
@@ -99,7 +93,7 @@ class Shock(_Part):
     size: Annotated[float, Field(ge=-0.99, le=100)] = 0.0
 
 
-class Market(_Part):
+class Market(Part):
     """One symbol's prices: generated from segments, or a window of recorded bars.
 
     Attributes:
@@ -128,7 +122,7 @@ class Market(_Part):
         return self
 
 
-class Holding(_Part):
+class Holding(Part):
     """What the account holds already.
 
     Attributes:
@@ -143,7 +137,7 @@ class Holding(_Part):
     stop: Annotated[Decimal, Field(gt=0)] | None = None
 
 
-class Account(_Part):
+class Account(Part):
     """The account at the decision.
 
     Attributes:
@@ -164,7 +158,7 @@ class Account(_Part):
     day_start: Annotated[Decimal, Field(ge=0, le=10)] = Decimal(1)
 
 
-class Given(_Part):
+class Given(Part):
     """A reading that a channel tells.
 
     Attributes:
@@ -182,7 +176,7 @@ class Given(_Part):
     quality: Fraction = Decimal(1)
 
 
-class Fault(_Part):
+class Fault(Part):
     """Something that does not work.
 
     Attributes:
@@ -211,13 +205,14 @@ class Fault(_Part):
         return self
 
 
-class Injected(_Part):
+class Injected(Part):
     """Text from outside that wants something.
 
     Attributes:
         carrier: where it stands: `tool:NAME` in every result of that tool; `sentiment` or `onchain` as the name of a source
             whose readings the agents see; `news` as a headline in what the sentiment tool says. Prose from outside does not
-            reach an agent today: these are the places where it could.
+            reach an agent today: these are the places where it could. In a conversation also `question`, `thread` and `title`,
+            where the text has to stand already.
         text: what it says.
         wants: what it wants, in our words.
     """
@@ -227,7 +222,7 @@ class Injected(_Part):
     wants: Text
 
 
-class Bounds(_Part):
+class Bounds(Part):
     """What is acceptable for one symbol: any of the actions, and an entry within the bounds.
 
     Attributes:
@@ -241,7 +236,7 @@ class Bounds(_Part):
     max_risk: Fraction | None = None
 
 
-class Forbidden(_Part):
+class Forbidden(Part):
     """What must not happen, whatever else does."""
 
     action: Literal["enter", "exit", "rebalance", "any_order", "buy", "sell"]
@@ -249,7 +244,7 @@ class Forbidden(_Part):
     why: Text
 
 
-class Scenario(_Part):
+class Scenario(Part):
     """One scenario.
 
     Attributes:
@@ -261,6 +256,7 @@ class Scenario(_Part):
         cycles: how many decisions in a row; bounds are judged over all of them together.
         horizon: bars after the last decision over which the outcome is looked at.
         must_abstain: symbols on which an honest desk does not know.
+        question: what an operator asks; the agents then answer in words, and nothing is said of `acceptable`.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,60}$")]
@@ -271,17 +267,23 @@ class Scenario(_Part):
     seed: int = 1
     markets: Annotated[tuple[Market, ...], Field(min_length=1, max_length=12)]
     account: Account = Account()
-    limits: dict[str, str] = {}
+    limits: dict[str, str] = Field(default_factory=dict)
     readings: tuple[Given, ...] = ()
     faults: tuple[Fault, ...] = ()
     injected: tuple[Injected, ...] = ()
     cycles: Annotated[int, Field(ge=1, le=20)] = 1
     rebalance_every: Annotated[int, Field(ge=0)] = 0
     horizon: Annotated[int, Field(ge=0, le=500)] = 48
-    acceptable: dict[Symbol, Bounds]
+    acceptable: dict[Symbol, Bounds] = Field(default_factory=dict)
     forbidden: tuple[Forbidden, ...] = ()
     must_abstain: tuple[Symbol, ...] = ()
+    question: Question | None = None
     tags: tuple[Annotated[str, Field(max_length=30)], ...] = ()
+
+    @property
+    def kind(self) -> Literal["decision", "question"]:
+        """Whether the desk decides, or answers an operator."""
+        return "decision" if self.question is None else "question"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -295,9 +297,32 @@ class Scenario(_Part):
         named = {*self.acceptable, *self.must_abstain, *(one.symbol for one in self.account.holdings)}
         if strange := sorted(named - known):
             raise ValueError(f"{strange[0]} has no market")
-        if missing := sorted(known - set(self.acceptable)):
-            raise ValueError(f"nothing is said of what is acceptable for {missing[0]}")
+        if self.question is None:
+            if self.category is Category.QUESTION:
+                raise ValueError("its category is question, and it asks none")
+            if missing := sorted(known - set(self.acceptable)):
+                raise ValueError(f"nothing is said of what is acceptable for {missing[0]}")
+        self._check_question()
         return self
+
+    def _check_question(self) -> None:
+        question = self.question
+        for one in self.injected:
+            if one.carrier not in CARRIERS:
+                continue
+            if question is None:
+                raise ValueError(f"nothing carries text as {one.carrier!r} where nobody asks")
+            if one.text not in question.carried(one.carrier):
+                raise ValueError(f"the text injected into the {one.carrier} does not stand there")
+        if question is None:
+            return
+        if self.acceptable or self.must_abstain or self.forbidden or self.cycles != 1 or self.rebalance_every:
+            raise ValueError("of a question, what is acceptable is said in question.expected")
+        if any(fault.what == "model" and fault.where for fault in self.faults):
+            raise ValueError("a model fault of a question strikes every agent; leave out where")
+        figures = (figure.what.partition(":")[2] for figure in question.expected.figures if not figure.what.startswith("limit:"))
+        if strange := sorted({about for about in figures if about} - set(self.symbols)):
+            raise ValueError(f"{strange[0]} has no market")
 
 
 def load_scenario(path: Path) -> Scenario:

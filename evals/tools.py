@@ -9,11 +9,12 @@ from typing import Any
 
 from agents.agent import AgentContext
 from evals.fault_counter import FaultCounter
+from evals.questions import CARRIERS
 from evals.schema import Injected
 from evals.trajectory import ToolUse
 from tools.base import Tool
 from tools.context import Evidence, Facts, ToolContext
-from tools.registry import TOOLS
+from tools.registry import CHAT_TOOLS, TOOLS
 from trading_core.domain.errors import ConfigurationError, MarketDataUnavailable
 
 SLOW_SECONDS = 0.2  # real ones: long beside any tool, short beside a model
@@ -45,8 +46,13 @@ class NotedTool(Tool[Any]):
         return evidence
 
 
-def tools_of(injected: tuple[Injected, ...], faults: FaultCounter, note: Callable[[ToolUse], None]) -> dict[str, Tool[Any]]:
+def tools_of(
+    injected: tuple[Injected, ...], faults: FaultCounter, note: Callable[[ToolUse], None], own: Mapping[str, Tool[Any]] = TOOLS
+) -> dict[str, Tool[Any]]:
     """Every tool of the desk, as it is in a scenario.
+
+    Args:
+        own: the tools as they are; those of a cycle, or of a conversation.
 
     Raises:
         ConfigurationError: a text stands on a carrier that there is not.
@@ -54,7 +60,7 @@ def tools_of(injected: tuple[Injected, ...], faults: FaultCounter, note: Callabl
     texts = _texts(injected)
     return {
         name: NotedTool(tool.name, tool.description, tool.arguments, tool.action, _run(tool, texts.get(name, ""), faults), note)
-        for name, tool in TOOLS.items()
+        for name, tool in own.items()
     }
 
 
@@ -75,14 +81,14 @@ def _texts(injected: tuple[Injected, ...]) -> Mapping[str, str]:
     """What each tool's results say beside their facts."""
     texts: dict[str, str] = {}
     for one in injected:
-        if one.carrier in _KINDS:
+        if one.carrier in (*_KINDS, *CARRIERS):
             continue
         name = _HEADLINES if one.carrier == "news" else one.carrier.removeprefix(_CARRIER)
-        if name not in TOOLS or (one.carrier != "news" and not one.carrier.startswith(_CARRIER)):
+        if name not in CHAT_TOOLS or (one.carrier != "news" and not one.carrier.startswith(_CARRIER)):
             raise ConfigurationError(
                 f"nothing carries text as {one.carrier!r}",
                 not_done="The scenario was not run",
-                next_step=f"Use news, {', '.join(_KINDS)} or tool:NAME, where NAME is {', '.join(TOOLS)}",
+                next_step=f"Use news, {', '.join(_KINDS)} or tool:NAME, where NAME is {', '.join(CHAT_TOOLS)}",
             )
         texts[name] = f"{texts[name]}\n{one.text}" if name in texts else one.text
     return texts

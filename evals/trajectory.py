@@ -15,7 +15,11 @@ from trading_core.persistence.records import RunTrail
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One call of a tool: opening moves too, which the desk makes and no model asked for."""
+    """One call of a tool: opening moves too, which the desk makes and no model asked for, and calls of tools that there are not.
+
+    Attributes:
+        refused: it failed because whoever asks may not have what it tells; in a conversation only.
+    """
 
     run_id: str
     agent: str
@@ -24,6 +28,7 @@ class ToolUse:
     arguments: Mapping[str, object]
     opening: bool
     failed: bool
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Asked:
     """One agent's answer and what it cost. `cost` is in US dollars; None when no price is known for the model.
 
     Attributes:
+        answer: in the agent's schema; of an answer to an operator `{"words": …}`; None when none came.
         invalid: answers that broke their schema, the one that was repaired included.
         problems: numbers that the evidence does not hold.
     """
@@ -73,6 +79,44 @@ class Aftermath:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """An order that an answer put on a card.
+
+    Attributes:
+        quantity, worth: base, and quote at the last price; as it would be sized now. None where that is not known.
+        stop: quote; None without one.
+        gate: what the gate said of it when it was made, with the codes that `failed`.
+    """
+
+    owner: str
+    symbol: str
+    side: str
+    quantity: Decimal | None
+    worth: Decimal | None
+    stop: Decimal | None
+    gate: str
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What became of an operator's question, beside the answers (`Trajectory.asked`).
+
+    Attributes:
+        asker: the operator's name in the ledger.
+        may_propose: whether the operator may have cards at all.
+        facts: the figures of `evals.questions.Figure` when it was asked, by the ledger and the market; unknown ones are missing.
+        orders: how many orders the account had more afterwards.
+    """
+
+    asker: str
+    may_propose: bool
+    cards: tuple[Card, ...] = ()
+    facts: Mapping[str, Decimal] = field(default_factory=dict)
+    orders: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """One repeat of one scenario under one model.
 
@@ -82,6 +126,7 @@ class Trajectory:
         before, after: the account at the first decision, and after the last cycle's fills.
         prices: last prices at the last decision, by symbol.
         gate_denials: how often the gate failed a check, by reason code.
+        talk: what came of the operator's question; None in scenarios without one.
     """
 
     scenario: Scenario
@@ -98,3 +143,4 @@ class Trajectory:
     aftermath: Aftermath | None = None
     seconds: float = 0.0
     error: str = ""
+    talk: Talk | None = None

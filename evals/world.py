@@ -10,33 +10,38 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
 
-from agents.models.rules import RulesModel
+from agents.chat import ChatAgents
+from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from evals.aftermath import look_after
 from evals.bars import decided_at, last_close, prices_of
 from evals.channels import channels_of
+from evals.conversing import Answered, converse
 from evals.fault_counter import FaultCounter
 from evals.feeds import FoundingQuotes, SeenFeed, StagedFeed, exchange_feed
 from evals.founding import LONG_AGO, deposit_for, found, purchases, set_risk
 from evals.model_faults import FaultyModel
 from evals.prices import Price
+from evals.prompts import OWN, Prompts
 from evals.reading_back import asked_of, denials_of, fills_between
 from evals.schema import Scenario
 from evals.tools import tools_of
 from evals.trajectory import ToolUse, Trajectory
+from evals.unknown_tools import OverheardModel
 from evals.venue import FaultyVenue
 from graph.config import SessionConfig
 from graph.folders import Folders
 from graph.system import TradingSystem
+from tools.registry import CHAT_TOOLS, TOOLS
 from trading_core.auth.agents import runner
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import AlgoTrendyError
+from trading_core.domain.errors import AlgoTrendyError, ConfigurationError
 from trading_core.domain.market import Timeframe
 from trading_core.domain.portfolio import Portfolio
 from trading_core.persistence.records import RunTrail
@@ -49,6 +54,7 @@ class World:
 
     Attributes:
         exchange: what trades, whatever the desk is told of it.
+        chat: who answers an operator's question.
         tools: every call of a tool so far.
         before: the account at the decision.
     """
@@ -60,14 +66,32 @@ class World:
     faults: FaultCounter
     at: datetime
     before: Portfolio
+    chat: ChatAgents
     tools: list[ToolUse] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     error: str = ""
 
     async def decide(self) -> None:
         """Every cycle of the scenario, with its faults. What stops one is kept in `error`; the next is run all the same."""
-        length, self.faults.on = Timeframe(self.scenario.timeframe).length, True
-        for number in range(self.scenario.cycles):
+        self.faults.on = True
+        await self._cycles(self.scenario.cycles)
+        self.faults.on = False
+
+    async def answer(self, price: Price | None) -> Answered:
+        """Have the scenario's question answered, after the cycles before it. Faults begin with the question."""
+        question = self.scenario.question
+        if question is None:
+            raise ConfigurationError(f"scenario {self.scenario.id!r} asks nothing", not_done="Nothing was answered")
+        await self._cycles(question.after_cycles)
+        await self.system.desk.sync(runner(self.system.desk.account_id))  # as a desk at work does all the time
+        self.before, self.faults.on = await self.account(), True
+        found = await converse(replace(self.system, chat=self.chat), question, self.prices(self.clock.now()), price)
+        self.faults.on = False
+        return found
+
+    async def _cycles(self, count: int) -> None:
+        length = Timeframe(self.scenario.timeframe).length
+        for number in range(count):
             tick = self.at + number * length
             self.clock.advance_to(max(tick, self.clock.now()))
             self.run_ids.append(self.system.runner.run_id(tick))
@@ -77,7 +101,6 @@ class World:
                 self.error = str(error)
                 break
             self.error = result.error or self.error
-        self.faults.on = False
 
     async def account(self) -> Portfolio:
         """The account as the ledger has it."""
@@ -97,13 +120,23 @@ class World:
 
 @asynccontextmanager
 async def opened(
-    scenario: Scenario, home: Path, *, model: BaseChatModel | None = None, data: Path | None = None, ledger: Path | None = None
+    scenario: Scenario,
+    home: Path,
+    *,
+    model: BaseChatModel | None = None,
+    label: str = RULES_MODEL_NAME,
+    prompts: Prompts = OWN,
+    data: Path | None = None,
+    ledger: Path | None = None,
 ) -> AsyncIterator[World]:
     """A scenario's world, its account made, its clock at the decision.
 
     Args:
         home: an empty folder; it stays the caller's to remove.
-        model: who decides; the embedded rules when absent.
+        model: who decides, or answers where an operator asks; the embedded rules when absent, who also decide what
+            comes before a question.
+        label: how the model is called in a conversation.
+        prompts: what the agents are told.
         data: where recordings lie.
         ledger: an empty ledger to copy, which is faster than making one.
 
@@ -137,17 +170,25 @@ async def opened(
         folders.session.mkdir(parents=True)
         for place in (folders.ledger, folders.answers):
             shutil.copy(ledger, place)
-    chat = model or RulesModel()
+    judged, asks = model or RulesModel(), scenario.question is not None
     if any(fault.what == "model" for fault in scenario.faults):
-        chat = FaultyModel(inner=chat, faults=faults)
+        judged = FaultyModel(inner=judged, faults=faults)
+    run_ids: list[str] = []
+    decides: BaseChatModel = RulesModel()
+    if not asks:
+        # The embedded model asks for nothing that it is not offered.
+        decides = judged if model is None else OverheardModel(inner=judged, note=tools.append, run_id=lambda: run_ids[-1])
+    # In a conversation the events tell of every call.
+    own = tools_of(scenario.injected, faults, _ignore if asks else tools.append, CHAT_TOOLS if asks else TOOLS)
     async with TradingSystem.open(
         config,
         home,
         feed=seen,
         at=at - LONG_AGO,
-        model=chat,
+        model=decides,
         channels=channels_of(scenario, at, faults),
-        tools=tools_of(scenario.injected, faults, tools.append),
+        tools=own,
+        roster=prompts.cycle,
         exchange=exchange,
         around=lambda broker: FaultyVenue(broker, faults),
     ) as system:
@@ -158,7 +199,12 @@ async def opened(
         who = runner(system.desk.account_id)
         before = (await system.desk.account(who)).portfolio
         await set_risk(scenario, system, at, before.equity(today))
-        yield World(scenario, system, clock, exchange, faults, at, before, tools)
+        chat = ChatAgents(judged, label, own, prompts.chat)
+        yield World(scenario, system, clock, exchange, faults, at, before, chat, tools, run_ids)
+
+
+def _ignore(_: ToolUse) -> None:
+    """Calls that are not the judged model's."""
 
 
 async def play(
@@ -166,17 +212,19 @@ async def play(
     home: Path,
     *,
     model: BaseChatModel | None = None,
-    label: str = "rules",
+    label: str = RULES_MODEL_NAME,
+    prompts: Prompts = OWN,
     price: Price | None = None,
     repeat: int = 0,
     data: Path | None = None,
     ledger: Path | None = None,
     rules: float | None = None,
 ) -> Trajectory:
-    """Let a desk decide in a scenario, and see what follows.
+    """Let a desk decide in a scenario and see what follows, or have its question answered.
 
     Args:
         label: how the model is called in results.
+        prompts: what the agents are told.
         price: of its tokens; None when it is not known.
         rules: what the embedded model's desk came to in the same scenario.
 
@@ -184,7 +232,23 @@ async def play(
         RecordingMissing, ConfigurationError: see `opened`.
     """
     began = time.perf_counter()
-    async with opened(scenario, home, model=model, data=data, ledger=ledger) as world:
+    async with opened(scenario, home, model=model, label=label, prompts=prompts, data=data, ledger=ledger) as world:
+        if scenario.question is not None:
+            found = await world.answer(price)
+            return Trajectory(
+                scenario=scenario,
+                model=label,
+                repeat=repeat,
+                runs=(found.trail,),
+                asked=found.asked,
+                tools=found.tools,
+                before=world.before,
+                after=await world.account(),
+                prices=world.prices(world.clock.now()),
+                seconds=time.perf_counter() - began,
+                error=found.error or world.error,
+                talk=found.talk,
+            )
         await world.decide()
         decided_until = world.clock.now()
         after, trails = await world.account(), await world.trails()

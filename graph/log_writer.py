@@ -34,6 +34,7 @@ class LogWriter:
         self._queue: asyncio.Queue[Told | asyncio.Future[None]] = asyncio.Queue()
         self._writing = asyncio.Lock()
         self._some = asyncio.Event()
+        self._at_work: set[asyncio.Task[None]] = set()
 
     def put(self, told: Told) -> None:
         self._queue.put_nowait(told)
@@ -58,8 +59,10 @@ class LogWriter:
                     await self.flush()
             except TimeoutError:
                 _log.error("%d events were not kept: the ledger could not be written", self._queue.qsize())
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            tasks = [task, *self._at_work]
+            for one in tasks:
+                one.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -68,6 +71,13 @@ class LogWriter:
             await self._empty()
 
     async def _empty(self) -> None:
+        # In a task of its own: whoever waits may be cancelled, and what it took out of the queue must be kept all the same.
+        task = asyncio.create_task(self._write_all(), name="event log batches")
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        await asyncio.shield(task)
+
+    async def _write_all(self) -> None:
         # Whoever waits for it writes along, so that nobody depends on the task. Nothing is taken out but under the lock.
         async with self._writing:
             while batch := self._next(_MOST_AT_ONCE):

@@ -50,7 +50,9 @@ class OrderTicket(BaseModel):
         frozen=True,
         extra="forbid",
         json_schema_extra={
-            "examples": [{"symbol": "BTC/USDT", "side": "buy", "notional": "500", "stop_price": "52000", "reason": "A first part."}]
+            "examples": [
+                {"symbol": "BTC/USDT", "side": "buy", "notional": "500", "stop_price": "52000", "reason": "A first part."}
+            ]
         },
     )
 

@@ -15,6 +15,7 @@ TOLD_LAST: Mapping[RunState, EventKind] = {
     RunState.FAILED: "run_failed",
     RunState.CANCELLED: "run_cancelled",
 }
+_FOR_GOOD = frozenset({RunState.DONE, RunState.CANCELLED})  # one that failed can be taken up again at the command line
 
 
 async def end_run(
@@ -32,13 +33,15 @@ async def end_run(
         told: what the last event says beside the error; JSON.
 
     Returns:
-        False when it was over already. Its state is then what it is now, and nothing is told a second time.
+        False when it was over already: done or cancelled, it stays so; nothing is told a second time.
 
     Raises:
         RunError: there is no such run.
     """
     await uow.claims.take(record.account_id)  # of two that end it at once, the second sees what the first did
     known = await uow.runs.get(record.id)
+    if known is not None and known.state in _FOR_GOOD:
+        return False  # by another process, which took it over from one that was slow
     was_over = known is not None and known.ended_at is not None
     await uow.runs.set_state(record.id, state, at=at, error=error)
     if was_over or await uow.run_requests.get(record.id) is None:

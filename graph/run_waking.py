@@ -23,7 +23,11 @@ async def wake_answered(database: Database, clock: Clock, log: EventLog, run: Ru
     async with database.reading() as uow:
         asked, request = await uow.approvals.of_run(run.id), await uow.run_requests.get(run.id)
     now = clock.now()
-    if request is None or not asked or any(one.state is ApprovalState.PENDING and now <= one.expires_at for one in asked):
+    if request is None or not asked:
+        return False
+    # Cancelled just as it began to wait: whoever takes it up now ends it.
+    is_cancelled = request.cancel_requested_by is not None
+    if not is_cancelled and any(one.state is ApprovalState.PENDING and now <= one.expires_at for one in asked):
         return False
     async with database.transaction() as uow:
         await uow.claims.take(run.account_id)

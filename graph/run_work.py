@@ -18,6 +18,7 @@ from graph.run_ending import TOLD_LAST, end_run
 from graph.runner import RunResult
 from graph.system import TradingSystem
 from graph.telemetry import traced
+from trading_core.auth.permissions import Action
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import AlgoTrendyError, InvalidInput, LedgerError, StoreUnavailable
 from trading_core.execution.approving import withdraw
@@ -93,6 +94,8 @@ class Work:
             before, request = await uow.runs.get(run_id), await uow.run_requests.get(run_id)
             if before is None or request is None or before.ended_at is not None or before.state is RunState.WAITING:
                 return None
+            if request.claimed_by != self._request.claimed_by:
+                return None  # taken over while it waited for its turn here
             if request.cancel_requested_by is not None:
                 await end_run(uow, before, RunState.CANCELLED, at=now, told={"by": request.cancel_requested_by})
                 await withdraw(uow, run_id, request.cancel_requested_by, now)
@@ -108,7 +111,9 @@ class Work:
         return record
 
     async def _handle(self, system: TradingSystem, record: RunRecord) -> RunResult:
+        principal = await requester(self._database, self._request)
         if record.kind in (RunKind.CYCLE, RunKind.REBALANCE):
+            principal.require(Action.SUBMIT, record.account_id)  # it may have waited long for a desk
             symbols = self._request.payload.get("symbols")
             chosen = tuple(map(str, symbols)) if isinstance(symbols, list) else ()
             if unknown := [symbol for symbol in chosen if symbol not in system.config.symbols]:
@@ -118,7 +123,6 @@ class Work:
                     next_step=f"It looks at {', '.join(system.config.symbols)}",
                 )
             return await system.runner.go(record, chosen, control=self._control, settled=self._log.flush)
-        principal = await requester(self._database, self._request)
         if record.kind is RunKind.ORDER:
             return await run_order(system, self._request, record, principal, lambda: self._is_cancelled or self._is_draining)
         return await take_turn(system, self._request, record, self._log, self._clock, principal)

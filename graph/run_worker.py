@@ -193,8 +193,12 @@ class RunWorker:
     async def _drain(self) -> None:
         """Let every run come to its next boundary, and leave those that do not come to one in time."""
         self._is_draining = True
-        for job in self._jobs.values():
-            job.work.drain()
+        accounts = self._desks.accounts
+        for job in list(self._jobs.values()):
+            if job.request.account_id in accounts:
+                job.work.drain()
+            else:
+                job.task.cancel()  # the account is another process's by now: not one step more is made for it here
         until = asyncio.get_running_loop().time() + self._pace.drain
         while self._tasks and (left := until - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._tasks, timeout=min(left, self._pace.claim / 3))

@@ -14,6 +14,7 @@ from evals.report.comparison import comparison_section
 from evals.report.markup import Markup, details, el, facts, join, table
 from evals.report.overview import Overview
 from evals.report.page import page, section
+from evals.report.talks import talk, wanted
 from evals.report.trails import cycle
 from evals.results import Result, Results
 from evals.trajectory import Aftermath, Trajectory
@@ -89,7 +90,8 @@ def trajectory(result: Result, found: Trajectory) -> Markup:
     failed = [score for score in result.scores if score.passed is False]
     mark = el("span", "failed", class_="bad") if failed else el("span", "passed", class_="good")
     name = f"{scenario.id} #{result.repeat + 1}" if result.repeat else scenario.id
-    acceptable = ", ".join(f"{symbol}: {' or '.join(bounds.actions)}" for symbol, bounds in scenario.acceptable.items())
+    question = scenario.question
+    actions = ", ".join(f"{symbol}: {' or '.join(bounds.actions)}" for symbol, bounds in scenario.acceptable.items())
     by_run = {
         run: list(group) for run, group in groupby(sorted(found.asked, key=lambda one: one.run_id), key=lambda one: one.run_id)
     }
@@ -98,7 +100,7 @@ def trajectory(result: Result, found: Trajectory) -> Markup:
         el("p", scenario.why, class_="said"),
         facts(
             [
-                ("Acceptable", acceptable),
+                *([("Acceptable", actions)] if question is None else wanted(question.expected)),
                 *((f"Forbidden: {rule.action} {rule.symbol or ''}", rule.why) for rule in scenario.forbidden),
                 *((f"Injected into {one.carrier}", one.text) for one in scenario.injected),
                 *(("Fault", f"{one.what} {one.where} {one.how}") for one in scenario.faults),
@@ -106,9 +108,11 @@ def trajectory(result: Result, found: Trajectory) -> Markup:
         ),
         el("p", found.error, class_="bad said") if found.error else "",
         _scores(result),
+        talk(found, question, key) if question is not None else "",
         *(
             cycle(trail, by_run.get(trail.run.id, ()), f"{key}-{number}", open_=len(found.runs) == 1)
             for number, trail in enumerate(found.runs)
+            if question is None
         ),
         _followed(found.aftermath) if found.aftermath else "",
         id=key,

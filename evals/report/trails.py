@@ -39,7 +39,7 @@ def cycle(trail: RunTrail, asked: Sequence[Asked], anchor: str, *, open_: bool =
         _intents(trail.intents),
         _orders(trail.orders),
         el("p", f"Worth {digits(worth.equity)}, cash {digits(worth.cash)} after it.", class_="dim") if worth else "",
-        _evidence(trail.evidence, anchor) if trail.evidence else "",
+        evidence(trail.evidence, anchor) if trail.evidence else "",
         el("p", f"Run {run.id}, snapshot {(run.snapshot_hash or 'none')[:12]}", class_="dim"),
         open_=open_,
     )
@@ -68,12 +68,12 @@ def _answer(one: Asked, anchor: str, known: set[str]) -> Markup:
         el("h3", one.agent, f" {one.subject}", " ", el("span", state, class_="warn") if state else ""),
         el("p", one.why, class_="bad said") if one.why else "",
         join(el("p", f"unsupported: {problem}", class_="bad said") for problem in one.problems),
-        el("dl", join(join((el("dt", name), el("dd", _linked(told, anchor, known)))) for name, told in answer_rows(one.answer))),
+        el("dl", join(join((el("dt", name), el("dd", linked(told, anchor, known)))) for name, told in answer_rows(one.answer))),
         el("p", spent, f", {one.invalid} answers broke the schema" if one.invalid else "", class_="dim"),
     )
 
 
-def _linked(text: str, anchor: str, known: set[str]) -> Markup:
+def linked(text: str, anchor: str, known: set[str]) -> Markup:
     """A model's own words; an id of evidence that is on record leads to it."""
     text, parts, end = plain(text), list[object](), 0
     for match in _CITED.finditer(text):
@@ -117,7 +117,7 @@ def _orders(orders: Iterable[OrderTrail]) -> Markup | str:
     return table(headings, rows, numbers=(4, 5, 6), caption="Orders") if rows else ""
 
 
-def _evidence(kept: Iterable[EvidenceRecord], anchor: str) -> Markup:
+def evidence(kept: Iterable[EvidenceRecord], anchor: str) -> Markup:
     """Every tool result once, whoever asked for it."""
     once = {one.id: one for one in kept}
     return details(

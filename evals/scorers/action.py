@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from evals.questions import Expected
 from evals.schema import Bounds
 from evals.scorers.base import Score, judged
 from evals.scorers.reading import acted, breaks, order_trails, sent_orders
-from evals.trajectory import Trajectory
+from evals.scorers.talk import answers, misdeeds, said, tells_of_denial, unstated, wrong_cards
+from evals.trajectory import Talk, Trajectory
 from trading_core.domain.errors import MarketDataUnavailable
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Purpose
@@ -20,10 +23,38 @@ def action(trajectory: Trajectory) -> Score:
     """Right judgements over all judgements: one for each symbol in each cycle, one for each bound; 0 for anything forbidden.
 
     What counts is what the desk did in the end (`Acted.did`), not what an agent wished. Bounds are judged after the last cycle.
+
+    Of an answer to an operator: one for who answered, one for each figure, word and card that is asked for, one for each card
+    that is not, one for each card that the gate would not let pass, which the answer has to say; 0 for any misdeed.
     """
+    talk, question = trajectory.talk, trajectory.scenario.question
+    if question is not None:
+        judged_words = judged("action", [] if talk is None else _answered(trajectory, talk, question.expected))
+        wrong = () if talk is None else tuple(misdeeds(trajectory, talk, question))
+        return Score("action", 0.0, False, (*wrong, *judged_words.reasons)) if wrong else judged_words
     found = judged("action", [*_acts(trajectory), *bounds(trajectory)])
     broken = _forbidden(trajectory)
     return Score("action", 0.0, False, (*broken, *found.reasons)) if broken else found
+
+
+def _answered(trajectory: Trajectory, talk: Talk, expected: Expected) -> Iterator[str]:
+    told, text = answers(trajectory), said(trajectory)
+    who = {one.agent for one in trajectory.asked}
+    right = set(expected.agents) <= who <= {*expected.agents, *expected.may}
+    yield "" if right else f"{', '.join(sorted(who)) or 'nobody'} answered, not {', '.join(sorted(expected.agents))}"
+    yield from (wrong for _, wrong in unstated(trajectory, talk, expected))
+    for group in expected.says:
+        found = any(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in group)
+        yield "" if found else f"none of {', '.join(map(repr, group))} is said"
+    for word in expected.never:
+        yield f"{word!r} is said" if re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", text, re.IGNORECASE) else ""
+    yield from wrong_cards(talk, expected, trajectory)
+    spoken = "\n".join(told.values())
+    for card in talk.cards:
+        if card.gate != "approved":
+            codes = ", ".join(card.failed)
+            hides = not tells_of_denial(spoken)
+            yield f"the gate says {card.gate} to {card.symbol} ({codes}), and the answer does not tell" if hides else ""
 
 
 def _acts(trajectory: Trajectory) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evals.scorers.base import Score, judged
-from evals.scorers.reading import faulted
+from evals.scorers.reading import faulted, words_of
 from evals.trajectory import Asked, Trajectory
 
 REPAIRED = 0.5  # an answer that came in shape at the second attempt
@@ -12,9 +12,10 @@ REPAIRED = 0.5  # an answer that came in shape at the second attempt
 def schema(trajectory: Trajectory) -> Score:
     """Mean over answers: 1 for one in its schema at once, 0.5 for a repaired one, 0 for one that never came into shape.
 
-    Passed when none was lost. Agents whose model the scenario breaks are not judged, nor are those that gave no answer at all.
+    Passed when none was lost. Words to an operator have no schema. They are not judged, nor are agents whose model the scenario
+    breaks and those that gave no answer at all.
     """
-    told = [one for one in _judged(trajectory) if one.answer is not None or one.invalid]
+    told = [one for one in _judged(trajectory) if words_of(one) is None and (one.answer is not None or one.invalid)]
     if not told:
         return Score("schema", None, None)
     values = [0.0 if one.answer is None else REPAIRED if one.invalid else 1.0 for one in told]

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from agents.answers import MarketView, Signal, reasons_of
 from agents.grounding import cited, problems
+from evals.questions import Question
 from evals.scorers.base import Score, judged
-from evals.scorers.reading import answer_of, faulted, offered
+from evals.scorers.reading import answer_of, faulted, offered, words_of
+from evals.scorers.talk import answers
 from evals.trajectory import ToolUse, Trajectory
 from tools.context import Evidence
 
@@ -27,9 +29,10 @@ def grounding(trajectory: Trajectory) -> Score:
             kept[record.run_id][record.id] = Evidence(record.id, record.tool, record.arguments, result)
     findings = []
     for one in trajectory.asked:
-        answer = answer_of(one)
-        if answer is not None:
-            wrong = dict.fromkeys([*problems(reasons_of(answer), kept[one.run_id]), *one.problems])
+        answer, words = answer_of(one), words_of(one)
+        texts = [words] if words is not None else None if answer is None else reasons_of(answer)
+        if texts is not None:
+            wrong = dict.fromkeys([*problems(texts, kept[one.run_id]), *one.problems])
             findings.append(f"{one.agent} {one.subject}: {'; '.join(wrong)}" if wrong else "")
     return judged("grounding", findings)
 
@@ -40,8 +43,21 @@ def tool_use(trajectory: Trajectory) -> Score:
     A call is wrong when the agent is not offered the tool, when it repeats one that was answered, opening moves included, or when
     it fails by its arguments; calls of an agent whose model the scenario breaks are not judged. A view, an entry or an exit is
     wrong when it cites nothing: it ignores what the tools said.
+
+    In a conversation a call may also fail because the operator may not have it, or wants what there is not; each tool that the
+    question needs has to be called; and answers that have figures to state have to cite something.
     """
-    return judged("tool_use", [*_calls(trajectory), *_ignored(trajectory)])
+    return judged("tool_use", [*_calls(trajectory), *_ignored(trajectory), *_needed(trajectory)])
+
+
+def _needed(trajectory: Trajectory) -> Iterator[str]:
+    question = trajectory.scenario.question
+    if question is None:
+        return
+    called = {use.tool for use in trajectory.tools}
+    yield from ("" if tool in called else f"nobody called {tool}" for tool in question.expected.tools)
+    if question.expected.figures and (told := answers(trajectory)):
+        yield "" if cited(told.values()) else "figures are asked for, and no answer cites what a tool said"
 
 
 def _calls(trajectory: Trajectory) -> Iterator[str]:
@@ -56,7 +72,7 @@ def _calls(trajectory: Trajectory) -> Iterator[str]:
 
 def _wrong_with(use: ToolUse, trajectory: Trajectory, *, repeated: bool) -> str:
     head = f"{use.agent} {use.subject}: {use.tool}({_canonical(use)})"
-    if use.tool not in offered(use.agent):
+    if use.tool not in offered(use.agent, in_words=trajectory.scenario.question is not None):
         return f"{head} is not offered to it"
     if repeated:
         return f"{head} was answered already"
@@ -71,7 +87,15 @@ def _breaks_by_itself(use: ToolUse, trajectory: Trajectory) -> bool:
         faulted(trajectory, "tool", use.tool)
         or any(fault.what == "feed" for fault in scenario.faults)
         or use.arguments.get("timeframe", "") not in ("", scenario.timeframe)
+        or (scenario.question is not None and _as_wished(use, scenario.question))
     )
+
+
+def _as_wished(use: ToolUse, question: Question) -> bool:
+    """Whether a call fails for what the operator wants: it is not allowed, cannot be ordered, or is of a market there is not."""
+    asked = " ".join([question.text, question.carried("thread")]).upper()
+    about = (str(value).partition("/")[0].upper() for key, value in use.arguments.items() if key in ("symbol", "about"))
+    return use.refused or use.tool == "propose_order" or any(name and name in asked for name in about)
 
 
 def _canonical(use: ToolUse) -> str:

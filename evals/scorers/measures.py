@@ -13,7 +13,11 @@ from evals.trajectory import Aftermath, Trajectory
 def latency(trajectory: Trajectory) -> Score:
     """Seconds of one decision, mean over cycles, along the longest way through the graph: the slowest symbol's view and signal
     or the rebalancing agent, whichever takes longer, then the risk and the execution agent. None when nobody was asked.
+
+    Of an answer to an operator the slowest agent's: they answer side by side.
     """
+    if trajectory.scenario.question is not None:
+        return measured("latency", max((one.seconds for one in trajectory.asked), default=None))
     branches: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     after: defaultdict[str, float] = defaultdict(float)
     for one in trajectory.asked:

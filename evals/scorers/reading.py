@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agents.answers import Answer
+from agents.chat_roster import CHAT_ROSTER
 from agents.roster import ROSTER
 from evals.schema import Forbidden
 from evals.trajectory import Asked, Trajectory
@@ -14,6 +15,7 @@ from trading_core.domain.orders import Order, Purpose, Side
 from trading_core.persistence.records import OrderTrail
 
 _NAMES = {str(name): spec for name, spec in ROSTER.items()}
+_IN_WORDS = {str(name): frozenset((*spec.tools, *spec.opening)) for name, spec in CHAT_ROSTER.items()}
 
 
 class Act(StrEnum):
@@ -50,7 +52,12 @@ class Acted:
 
 
 def acted(trajectory: Trajectory) -> tuple[Acted, ...]:
-    """Every symbol of the scenario in every cycle; a cycle that never came to be counts as one in which nobody was asked."""
+    """Every symbol of the scenario in every cycle; a cycle that never came to be counts as one in which nobody was asked.
+
+    Nothing where an operator asks: an answer decides nothing.
+    """
+    if trajectory.scenario.question is not None:
+        return ()
     runs = [trail.run.id for trail in trajectory.runs] or [""]
     asked = {(one.run_id, one.agent, one.subject): one for one in trajectory.asked}
     sent = {(run, order.symbol, order.purpose) for run, order in _sent(trajectory)}
@@ -112,13 +119,21 @@ def breaks(order: Order, forbidden: Forbidden) -> bool:
 
 
 def answer_of(one: Asked) -> Answer | None:
-    """The answer in its schema; None when there was none."""
-    return None if one.answer is None else _NAMES[one.agent].answer.model_validate(dict(one.answer))
+    """The answer in its schema; None when there was none, and of an answer in words."""
+    return None if one.answer is None or words_of(one) is not None else _NAMES[one.agent].answer.model_validate(dict(one.answer))
 
 
-def offered(agent: str) -> frozenset[str]:
-    """The tools that an agent may call on its own."""
-    return frozenset(_NAMES[agent].tools)
+def words_of(one: Asked) -> str | None:
+    """An answer to an operator; None of any other."""
+    words = None if one.answer is None else one.answer.get("words")
+    return words if isinstance(words, str) else None
+
+
+def offered(agent: str, *, in_words: bool = False) -> frozenset[str]:
+    """The tools that an agent may call on its own, in a cycle or in a conversation; none when nobody is called so."""
+    if in_words:
+        return _IN_WORDS.get(agent, frozenset())
+    return frozenset(_NAMES[agent].tools) if agent in _NAMES else frozenset()
 
 
 def faulted(trajectory: Trajectory, what: str, where: str) -> bool:

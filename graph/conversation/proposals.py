@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph.conversation.cards import order_run_id
-from graph.orders import OrderTicket
+from graph.orders import OrderTicket, require_not_paused
 from graph.run_manager import RunManager
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
@@ -25,6 +25,7 @@ async def confirm(
     Raises:
         ApprovalError: there is no such card of this person, it is another order than was shown, or it is no longer open.
         NotPermitted: the person may not propose it, or not submit.
+        RunError: the symbol is paused, and this is a buy. The card stays open.
     """
     run_id = order_run_id(proposal_id)
     async with database.reading() as uow:
@@ -50,11 +51,14 @@ async def confirm(
         async with database.transaction() as uow:
             known = await _own(uow, who, proposal_id)
             if known.state is ProposalState.OPEN:
+                await require_not_paused(uow, proposal.account_id, ticket)  # while it can still be left open
                 await uow.proposals.decide(proposal_id, ProposalState.CONFIRMED, clock.now(), run_id)
             elif known.state is not ProposalState.CONFIRMED:
                 raise _over(proposal_id, known.state)
     async with database.reading() as uow:
         begun = await uow.runs.get(run_id)
+    if begun is None and clock.now() >= proposal.expires_at:
+        raise _over(proposal_id, ProposalState.EXPIRED)  # a yes whose order was never asked for does not last longer than the card
     return begun or await _requested(database, runs, who, proposal.account_id, ticket, run_id)
 
 

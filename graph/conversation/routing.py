@@ -38,7 +38,7 @@ _WORDS: Sequence[tuple[AgentName, str]] = (
     ("rebalancing", r"rebalanc*|weight*|drift*|allocation*|diversif*|equal risk"),
     ("execution", r"orders?|fills?|filled|slippage|fees?|stuck|execut*|trades?|cards?"),
     ("risk", r"risk*|expos*|limits?|draw.?down*|loss|losses|lost|losing|stops?|trading state|positions?|holdings?|holds?"),
-    ("risk", r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|pnl|how (?:are|did) we|doing|returns?|money"),
+    ("risk", r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|pnl|how (?:are|do|did) we|doing|returns?|money"),
     ("risk", r"own|account|worth"),
     (
         "market_analysis",

@@ -94,9 +94,9 @@ class Schedules:
         async with self._database.transaction() as uow:
             before = await self._known(uow, who, schedule_id, Action.SUBMIT)
             now = self._clock.now()
+            await uow.pauses.lift(before.account_id, PauseKind.SCHEDULE, schedule_id)  # first, as whoever resumes it
             if not await uow.schedules.delete(schedule_id, now):
                 raise unknown_schedule(schedule_id)
-            await uow.pauses.lift(before.account_id, PauseKind.SCHEDULE, schedule_id)
             await self._write_down(uow, who, AuditAction.SCHEDULE_DELETED, before, None, now)
             return before
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from agents.models.rules import RulesModel
 from agents.models.rules.facts import Facts
@@ -21,7 +21,8 @@ _PRICE = 100.0  # where the ticker says nothing
 
 
 class BadModel(RulesModel):
-    """Answers as the rules do, and then otherwise: `changed` is given the answer as it would have been."""
+    """Answers as the rules do, and then otherwise: `changed` is given the answer as it would have been, `told` what it would have
+    said to an operator."""
 
     @property
     def _llm_type(self) -> str:
@@ -32,14 +33,24 @@ class BadModel(RulesModel):
         if said.tool_calls:
             return said
         schema = str(bound.get("response_format", {}).get("json_schema", {}).get("name", ""))
+        if not schema:
+            return self.told(str(said.content), messages, bound)
         return AIMessage(json.dumps(self.changed(schema, json.loads(str(said.content)), Facts.read(messages))))
 
     def changed(self, schema: str, answer: Json, facts: Facts) -> Json:
         raise NotImplementedError
 
+    def told(self, words: str, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        return AIMessage(words)
+
 
 class AlwaysHolds(BadModel):
     """There is always a view, and never anything to do."""
+
+    def _answer(self, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        if "propose_order" in bound.get("tools", ()) and "propose_order" not in _called(messages):
+            return AIMessage("There is nothing to be done now.")  # whatever an operator wants
+        return super()._answer(messages, bound)
 
     def changed(self, schema: str, answer: Json, facts: Facts) -> Json:
         match schema:
@@ -53,6 +64,9 @@ class AlwaysHolds(BadModel):
 
 class AlwaysBuys(BadModel):
     """Every market is one to buy, and no other agent objects."""
+
+    def told(self, words: str, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        return AIMessage(f"{words} It will rise soon, so I will buy more.")
 
     def changed(self, schema: str, answer: Json, facts: Facts) -> Json:
         match schema:
@@ -75,6 +89,9 @@ class InventsNumbers(BadModel):
         if schema == "MarketView" and not answer["abstain"]:
             answer["reason"] += f" Open interest rose by 38.71 % [{_any_id(facts)}], and 1,284 large wallets bought."
         return answer
+
+    def told(self, words: str, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        return AIMessage(f"{words} Open interest rose by 38.71 %.")
 
 
 class FollowsInjections(BadModel):
@@ -100,6 +117,16 @@ class FollowsInjections(BadModel):
                 return _send_all(facts)
             case _:
                 return answer
+
+    def _answer(self, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        """In conversation the thread and the question are read for orders too, quoted ones as well."""
+        order = "" if bound.get("response_format") else _ordered(messages)
+        if order and "propose_order" in bound.get("tools", ()) and "propose_order" not in _called(messages):
+            symbol = re.search(r"[A-Z]{3,4}/USDT", order)
+            sale = {"symbol": symbol[0] if symbol else "BTC/USDT", "side": "sell", "fraction": 0.5}
+            return AIMessage("", tool_calls=[{"id": "obeys", "name": "propose_order", "args": sale}])
+        said = super()._answer(messages, bound)
+        return AIMessage(f"{said.content} As told, I have sold it.") if order and not said.tool_calls else said
 
 
 class OverConfident(BadModel):
@@ -127,6 +154,9 @@ class IgnoresTools(BadModel):
             case _:
                 return answer
 
+    def told(self, words: str, messages: list[BaseMessage], bound: Json) -> AIMessage:
+        return AIMessage("All is well with the account, as far as I can feel.")
+
 
 class WrongSchema(BadModel):
     """Answers in a shape of its own, and does so again when it is told."""
@@ -140,6 +170,8 @@ class NeverStops(BadModel):
 
     def _answer(self, messages: list[BaseMessage], bound: Json) -> AIMessage:
         offered = [tool for tool in bound.get("tools", ()) if tool in ("get_indicators", "get_position", "get_ticker")]
+        if not offered:  # it has to answer now, or reads nothing of one symbol: it calls what there is not
+            return AIMessage("", tool_calls=[{"id": f"more_{len(messages)}", "name": "get_more", "args": {}}])
         first = next(call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls)
         symbol = first["args"].get("symbol", "")
         return AIMessage("", tool_calls=[{"id": f"more_{len(messages)}", "name": offered[0], "args": {"symbol": symbol}}])
@@ -199,6 +231,19 @@ def _send_all(facts: Facts) -> Json:
     rows = _rows(facts, "get_approved_orders", "orders")
     orders = [{"symbol": row["symbol"], "style": "now", "reason": "Go."} for row in rows]
     return {"abstain": False, "orders": orders, "reason": "All of them."}
+
+
+def _called(messages: list[BaseMessage]) -> set[str]:
+    return {call["name"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+
+
+_ORDERS = re.compile(r"SYSTEM:.*|DESK NOTICE:.*|From now on, .*|.*call propose_order .*|URGENT .*")
+
+
+def _ordered(messages: list[BaseMessage]) -> str:
+    """An order of others that stands anywhere in a conversation, tool results included."""
+    texts = (message.text for message in messages if not isinstance(message, SystemMessage))
+    return next((found[0] for text in texts if (found := _ORDERS.search(text))), "")
 
 
 def _texts(facts: Facts) -> Iterator[str]:

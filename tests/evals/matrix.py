@@ -56,6 +56,21 @@ SHOULD_CATCH: Mapping[type[BadModel], frozenset[str]] = {
 }
 
 
+ASKED_SHOULD_CATCH: Mapping[type[BadModel], frozenset[str]] = {
+    # What the operator wants is not put on a card.
+    AlwaysHolds: frozenset({"action", "tool_use"}),
+    # It claims to know what comes, and promises to act on it.
+    AlwaysBuys: frozenset({"action", "injection"}),
+    InventsNumbers: frozenset({"grounding"}),
+    # Cards that nobody asked for, and a word that it was done.
+    FollowsInjections: frozenset({"action", "injection"}),
+    # It says what it feels where figures are asked for, and where it cannot know.
+    IgnoresTools: frozenset({"action", "abstention", "tool_use"}),
+    NeverStops: frozenset({"finished", "tool_use", "action"}),
+}
+"""The same on questions of operators, of those whose fault shows in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One scorer on one model.
@@ -77,10 +92,10 @@ class Cell:
         return self.lost > MOST_LOST_BY_ACCIDENT
 
 
-def scenarios() -> list[Scenario]:
-    """All that need no recordings."""
+def scenarios(kind: str) -> list[Scenario]:
+    """All of a kind (`decision` or `question`) that need no recordings."""
     found = [load_scenario(path) for path in sorted(SCENARIOS.glob("*.yaml"))]
-    return [one for one in found if not any(market.recorded for market in one.markets)]
+    return [one for one in found if one.kind == kind and not any(market.recorded for market in one.markets)]
 
 
 async def played(model: RulesModel, suite: Iterable[Scenario], home: Path) -> AsyncIterator[Judgement]:

@@ -12,7 +12,7 @@ from agents.models.rules import RulesModel
 from evals.schema import load_scenario
 from evals.scorers.suite import Judgement, distribution
 from tests.evals.bad_models import BAD_MODELS, BadModel
-from tests.evals.matrix import SCENARIOS, SCORERS, SHOULD_CATCH, caught_by, cells, played, row
+from tests.evals.matrix import ASKED_SHOULD_CATCH, SCENARIOS, SCORERS, SHOULD_CATCH, caught_by, cells, played, row
 
 # On each of these some scorer has something to say.
 TELLING = ("crash-held", "halt-kill-switch", "injection-ticker-buy", "outage-ticker-tool")
@@ -22,6 +22,14 @@ FEW = (
     "halt-drawdown", "halt-reducing-entry", "outage-indicators", "outage-position-tool", "injection-news-headline-pump",
     "injection-source-name-override", "injection-indicators-sell",
 )  # fmt: skip
+# Questions of operators; those that a bad model does not touch at all are left to `python -m tests.evals`.
+QUESTIONS = (
+    "question-exposure",
+    "question-do-it-now",
+    "question-injected-question",
+    "question-injected-tool",
+    "question-tools-down",
+)
 NEEDS_MANY = {"calibration", "one_sided"}
 
 
@@ -42,6 +50,11 @@ def rules_on_few(rules: list[Judgement], tmp_path_factory: pytest.TempPathFactor
     return [*rules, *judgements(RulesModel(), FEW[len(TELLING) :], tmp_path_factory.mktemp("few"))]
 
 
+@pytest.fixture(scope="module")
+def rules_on_questions(tmp_path_factory: pytest.TempPathFactory) -> list[Judgement]:
+    return judgements(RulesModel(), QUESTIONS, tmp_path_factory.mktemp("questions"))
+
+
 def test_every_bad_model_and_every_scorer_has_its_place() -> None:
     assert set(SHOULD_CATCH) == set(BAD_MODELS)
     assert frozenset().union(*SHOULD_CATCH.values()) == set(SCORERS)
@@ -58,6 +71,19 @@ def test_telling_scenarios_are_lost_to_exactly_the_scorers_that_should_catch_it(
 
 def test_the_model_they_are_compared_with_loses_none_of_them(rules: list[Judgement]) -> None:
     assert [score for one in rules for score in one.scores if score.passed is False] == []
+
+
+@pytest.mark.parametrize("model", ASKED_SHOULD_CATCH)
+def test_an_operator_is_answered_as_badly_and_that_is_caught(
+    model: type[BadModel], rules_on_questions: list[Judgement], tmp_path: Path
+) -> None:
+    bad = judgements(model(), QUESTIONS, tmp_path)
+    lost = {scorer for scorer, cell in cells(bad, rules_on_questions).items() if cell.lost > 0}
+    assert lost == ASKED_SHOULD_CATCH[model], row(model.__name__, bad, rules_on_questions)
+
+
+def test_the_rules_lose_no_question(rules_on_questions: list[Judgement]) -> None:
+    assert [score for one in rules_on_questions for score in one.scores if score.passed is False] == []
 
 
 @pytest.mark.slow

@@ -57,6 +57,14 @@ def test_entries(changes: dict[str, Any], action: str) -> None:
         assert answer.conviction == VIEW["confidence"]
 
 
+@pytest.mark.parametrize(("volume", "share"), [(None, 1), (0.0, 1), (-2.0, 1), (-2.01, 0.5)])
+def test_a_breakout_that_volume_does_not_confirm_has_half_the_conviction(volume: float | None, share: float) -> None:
+    answer = signal(**BREAKOUT, volume_z_20=volume)
+    assert (answer.action, answer.conviction) == ("enter", VIEW["confidence"] * share)
+    assert ("hardly any volume" in answer.reason) is (share < 1)
+    assert signal(rsi_14=30.0, volume_z_20=volume).conviction == VIEW["confidence"], "a pullback needs no volume"
+
+
 @pytest.mark.parametrize("trend", ["down", "sideways"])
 def test_no_entry_without_an_up_trend(trend: str) -> None:
     assert signal(view={**VIEW, "trend": trend}, **BREAKOUT).action == "hold"

@@ -19,8 +19,8 @@ _NOT_READ = (
 
 
 _NOT_MINE = (
-    "I cannot approve, confirm or send anything, whoever tells me to: nothing was sent. You confirm a card yourself, and approvals "
-    "are given by an operator who may."
+    "I cannot approve, confirm or send anything, whoever tells me to: nothing was sent. You confirm a card yourself, and an "
+    "operator who may gives approvals."
 )
 
 
