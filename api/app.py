@@ -6,10 +6,11 @@ await uvicorn.Server(server_config(app, settings, host, port)).serve()
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 
 import uvicorn
@@ -19,6 +20,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from api.docs_page import add_docs
 from api.http import openapi, problems
@@ -28,6 +30,8 @@ from api.http.idempotency import HEADER, KEPT_FOR, REPLAYED, Idempotency
 from api.http.limits import Limits
 from api.http.routes_table import RoutesTable
 from api.http.settings import ApiSettings
+from api.http.wire import BoundedProtocol
+from api.live.frames import LONGEST
 from api.observability.metrics import Metrics
 from api.routes import ROOT_ROUTERS, ROUTERS
 from api.state import ApiState
@@ -44,7 +48,7 @@ times are ISO 8601 in UTC. Errors are problem details (RFC 9457). Lists come in 
 
 def create_app(state: ApiState) -> FastAPI:
     """The application: every route under `/api/v1`, the layers around them, and the same form for every error."""
-    settings, table = state.settings, RoutesTable()
+    settings, routes = state.settings, _routes()
     app = FastAPI(
         title="AlgoTrendy",
         version=version("algotrendy"),
@@ -55,8 +59,7 @@ def create_app(state: ApiState) -> FastAPI:
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
         generate_unique_id_function=_operation_id,
-        dependencies=[Depends(table.known_query_only)],
-        middleware=_layers(state, table),
+        middleware=_layers(state, routes.table),
         exception_handlers={
             AlgoTrendyError: problems.on_error,
             HTTPException: problems.on_http_error,
@@ -66,15 +69,42 @@ def create_app(state: ApiState) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = state
-    for router in ROUTERS:
-        app.include_router(router, prefix=VERSIONED)
-    for router in ROOT_ROUTERS:
-        app.include_router(router)
+    app.router.routes.extend(routes.all)
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
     if settings.shows_docs:
         add_docs(app)
-    table.fill(app.routes)
+    routes.table.fill(app.routes)
     return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    """All routes. They are the same over any state, and take a fifth of a second to build.
+
+    Attributes:
+        lifespan: what routers begin and end with an application.
+    """
+
+    all: tuple[BaseRoute, ...]
+    table: RoutesTable
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[object]]
+
+
+@cache
+def _routes() -> _Routes:
+    table = RoutesTable()
+    template = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        dependencies=[Depends(table.known_query_only)],
+    )
+    for router in ROUTERS:
+        template.include_router(router, prefix=VERSIONED)
+    for router in ROOT_ROUTERS:
+        template.include_router(router)
+    return _Routes(tuple(template.router.routes), table, template.router.lifespan_context)
 
 
 def server_config(app: FastAPI, settings: ApiSettings, host: str, port: int) -> uvicorn.Config:
@@ -89,8 +119,8 @@ def server_config(app: FastAPI, settings: ApiSettings, host: str, port: int) -> 
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=int(_GRACE),
-        h11_max_incomplete_event_size=64 * 1024,
-        ws_max_size=settings.body_limit,
+        http=BoundedProtocol,
+        ws_max_size=4 * LONGEST,  # bytes: nobody has said who he is when the first frame is read
         ws_per_message_deflate=False,  # hundreds of kilobytes a socket, for frames that are small
         lifespan="on",
     )
@@ -119,11 +149,11 @@ def _layers(state: ApiState, table: RoutesTable) -> list[Middleware]:
 
 
 @asynccontextmanager
-async def _lifespan(state: ApiState, _app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(state: ApiState, app: FastAPI) -> AsyncIterator[None]:
     async with state.database.transaction() as uow:
         await uow.kept_answers.forget(state.clock.now() - KEPT_FOR - timedelta(hours=1))
     try:
-        async with _counting(state):
+        async with _routes().lifespan(app), _counting(state):
             yield
     finally:
         await state.limits.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -182,8 +183,10 @@ async def _serve(options: ServeOptions, console: Console, stopping: Stopping) ->
         stack.callback(end_followers, app)  # before the door waits for what is still open
         _warn_of_strangers(opened, settings)
         timetable = await _timetable(options, served, database, clock, who, configs, accounts)
-        introduce(console, Started(name, url_of(opened), settings.shows_docs, configs, accounts, login, timetable))
+        introduce(console, Started(name, url_of(opened), settings.shows_docs, configs, accounts, login, timetable), output())
         stopping.opening = None
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking through all of it again and again costs requests a third of their time
         if options.schedules:
             await _first_cycles(served, who, accounts, clock)
         status = await _until_the_end(served, door, stopping)

@@ -14,8 +14,16 @@ from graph.orders import OrderTicket, make_intent, require_not_paused
 from graph.runner import RunResult, tell_approvals
 from graph.system import TradingSystem
 from trading_core.auth.permissions import Principal
-from trading_core.domain.errors import AlgoTrendyError, LedgerError
-from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict, make_intent_id
+from trading_core.domain.errors import AlgoTrendyError, LedgerError, StoreUnavailable
+from trading_core.domain.intents import (
+    Approval,
+    ApprovalState,
+    RiskDecision,
+    TradeIntent,
+    Verdict,
+    make_client_order_id,
+    make_intent_id,
+)
 from trading_core.domain.orders import Order
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.desk_records import RunRequest
@@ -106,12 +114,25 @@ class _Placing:
     async def _send(self, intent: TradeIntent) -> RunResult:
         run_id, books = self._record.id, self._system.runner.context.books
         with books.following(intent, run_id):
-            result = await self._desk.submit(self._principal, intent.intent_id, WorkingStyle.NOW)
+            result = await self._submit(intent)
             if isinstance(result, RiskDecision):
                 return self._denied(intent, result)
             if "order_sent" not in self._told:
                 self._tell("order_sent", run_id, order=result)
             return _done(self._record, "sent", await self._watch(result))
+
+    async def _submit(self, intent: TradeIntent) -> Order | RiskDecision:
+        try:
+            return await self._desk.submit(self._principal, intent.intent_id, WorkingStyle.NOW)
+        except (LedgerError, StoreUnavailable):
+            raise
+        except AlgoTrendyError:
+            # A sale can be out when what sees to the rest of the holding fails. A run that failed would be asked for again.
+            async with self._system.database.reading() as uow:
+                sent = await uow.orders.get(make_client_order_id(intent.intent_id))
+            if sent is None:
+                raise
+            return sent
 
     async def _watch(self, order: Order) -> Order:
         """Follow the fresh order for a moment, so that its fill is told and its stop placed at once.

@@ -98,16 +98,23 @@ class Runner:
         """Take a run up where its last checkpoint left it.
 
         Raises:
-            RunError: there is no such run, or what it knew is no longer to be had.
+            RunError: there is no such run, it is for whoever serves the account to go on with, or what it knew is no longer to be
+                had.
         """
         async with self.context.database.reading() as uow:
-            record = await uow.runs.get(run_id)
+            record, request = await uow.runs.get(run_id), await uow.run_requests.get(run_id)
         if record is None:
             raise RunError(
                 f"there is no run {run_id!r}", not_done="Nothing was resumed", next_step="`algotrendy runs` lists them"
             )
         if record.state in (RunState.DONE, RunState.CANCELLED):
             return RunResult(run_id, record.state)
+        if request is not None:  # perhaps no cycle at all; and whoever serves the account claims it first
+            raise RunError(
+                f"run {run_id!r} was asked for at a door, as {record.kind.value}",
+                not_done="Nothing was resumed",
+                next_step="`algotrendy serve` goes on with it by itself",
+            )
         return await traced(record, self.go(record))
 
     async def go(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
+import typer.testing
 from hypothesis import settings
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.postgres import Databases, TestRun, databases, template_lock
 from tests.postgres_server import NoPostgres
@@ -72,6 +77,35 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _new_files_are_copies(sqlite_template: Path) -> Iterator[None]:
+    """A SQLite ledger that `Database.open` makes is a copy of the template, which the same call made: hundreds of tests open one.
+
+    Tests of the migrations call `upgrade` themselves, and processes of their own know nothing of this.
+    """
+    from trading_core.persistence import session
+
+    migrated = session.upgrade
+
+    async def upgrade(engine: AsyncEngine) -> None:
+        if engine.dialect.name == "sqlite":
+            with suppress(OSError):  # where it cannot be made the database says so itself
+                _copy_at_once(sqlite_template, Path(str(engine.url.database)))
+        await migrated(engine)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(session, "upgrade", upgrade)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_built_once() -> Iterator[None]:
+    """The command line is built from its functions once for each worker, and not for every command that a test runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command))
+        yield
+
+
 @pytest.fixture
 def sqlite_copy(sqlite_template: Path, tmp_path: Path) -> Path:
     """A SQLite file of this test's own, with every migration applied and nothing in it."""
@@ -104,6 +138,16 @@ def location(request: pytest.FixtureRequest) -> str:
 def empty_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """`location`, before any migration."""
     return str(tmp_path / "desk.db") if request.param == "sqlite" else str(request.getfixturevalue("empty_postgres_url"))
+
+
+def _copy_at_once(source: Path, target: Path) -> None:
+    """Unless there is a file: nobody finds half of one, and of several who make the same the first does."""
+    if target.exists():
+        return
+    with NamedTemporaryFile(dir=target.parent) as made:
+        made.write(source.read_bytes())
+        made.flush()
+        os.link(made.name, target)
 
 
 def _migrate(location: str) -> None:

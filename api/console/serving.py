@@ -36,8 +36,12 @@ class Started:
     timetable: str
 
 
-def introduce(console: Console, started: Started) -> None:
-    """Print it."""
+def introduce(console: Console, started: Started, always: Console) -> None:
+    """Print it.
+
+    Args:
+        always: gets the first login where `console` is a silent one: nobody could ever come in otherwise.
+    """
     for config, account in zip(started.configs, started.accounts, strict=True):
         _introduce_account(console, config, account)
     if not started.configs:
@@ -46,7 +50,7 @@ def introduce(console: Console, started: Started) -> None:
         _line(console, "Cycles", started.timetable or "on request only: no schedule is kept by this process")
     pages = f", about it {started.url}/docs" if started.docs else ""
     _line(console, "API", f"{started.url}/api/v1{pages}")
-    _tell_login(console, started)
+    _tell_login(always if console.quiet else console, started)
     _line(console, "Next", f"{started.name} chat", about="ask the desk in another terminal")
     _line(console, "Stop", "Ctrl-C: what is at work comes to a safe point, and the next start goes on from there")
 

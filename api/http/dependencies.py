@@ -26,6 +26,7 @@ from trading_core.auth.identity import Identity, bad_token
 from trading_core.auth.permissions import Action, Principal
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAYS_WHO = frozenset({"authorization", "x-api-key"})  # headers
 _KEY_BEGINS = f"{api_keys.PREFIX}_"
 
 _bearer = HTTPBearer(
@@ -57,8 +58,9 @@ async def identify(state: ApiState, connection: HTTPConnection) -> Identity:
         token, authenticate = _credential(state, connection)
         identity = state.recent_logins.get(token) if is_read else None
         if identity is None:
+            era = state.recent_logins.era
             identity = await authenticate(SecretStr(token))
-            state.recent_logins.put(token, identity)
+            state.recent_logins.put(token, identity, era)
         context.identity = identity
         count = state.limits.reads if is_read else state.limits.writes
         await count(identity.principal.name, context.headers)

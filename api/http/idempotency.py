@@ -1,19 +1,21 @@
 """A write that is sent twice is done once: the header `Idempotency-Key` on any POST, PUT, PATCH or DELETE.
 
 The key belongs to the caller. The first request under it is done, and its answer kept if it did something; the same request
-again gets that answer. What failed is not kept, so that it can be tried again. An answer with a secret in it is not kept either,
-only that it was given. https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+again gets that answer, as long as whoever asks may do the same as then. What failed is not kept, so that it can be tried again.
+An answer with a secret in it is not kept either, only that it was given. Of the key and the request there are digests, made with
+the key: whoever reads the database cannot try passwords against them.
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -25,11 +27,14 @@ from api.http.context import RequestContext, context_of
 from api.http.dependencies import SAFE, identify
 from api.http.problems import of_error, problem
 from api.state import ApiState
+from trading_core.auth.opaque import digest
+from trading_core.auth.permissions import Principal
 from trading_core.domain.errors import AlgoTrendyError, NotAuthenticated
 from trading_core.persistence.desk_records import KeptAnswer
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 KEPT_FOR = timedelta(days=1)
+FORGOTTEN_EVERY = timedelta(hours=1)
 _KEY = re.compile(r"[!-~]{8,200}")
 _LARGEST = 256_000  # bytes of an answer that is kept
 _KEPT_HEADERS = ("content-type", "etag", "location")
@@ -42,6 +47,7 @@ class Idempotency:
     def __init__(self, app: ASGIApp, *, state: ApiState) -> None:
         self._app = app
         self._state = state
+        self._forgotten_at: datetime | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get(HEADER) if scope["type"] == "http" and scope["method"] not in SAFE else None
@@ -53,7 +59,7 @@ class Idempotency:
             await _bad_key(context)(scope, receive, send)
             return
         try:
-            principal = (await identify(self._state, HTTPConnection(scope))).principal.name
+            who = (await identify(self._state, HTTPConnection(scope))).principal
         except NotAuthenticated:
             await self._app(scope, receive, send)  # logging in needs no caller; other routes refuse for themselves
             return
@@ -65,7 +71,7 @@ class Idempotency:
         except HTTPException as error:
             await problem(context.request_id, error.status_code, "too-large", "Too large", error.detail)(scope, receive, send)
             return
-        await self._keyed(scope, _again(body, receive), send, _Claim(principal, key, _hash(scope, body)))
+        await self._keyed(scope, _again(body, receive), send, _Claim(who.name, digest(key), _hash(key, who, scope, body)))
 
     async def _keyed(self, scope: Scope, receive: Receive, send: Send, claim: _Claim) -> None:
         context = context_of(scope)
@@ -94,6 +100,9 @@ class Idempotency:
         """Take the key; what is kept under it, when it was taken before."""
         now = self._state.clock.now()
         async with self._state.database.transaction() as uow:
+            if self._forgotten_at is None or now - self._forgotten_at >= FORGOTTEN_EVERY:
+                self._forgotten_at = now
+                await uow.kept_answers.forget(now - KEPT_FOR - FORGOTTEN_EVERY)
             kept = await uow.kept_answers.begin(claim.principal, claim.key, claim.request_hash, now)
             if kept is None or not self._is_over(kept):
                 return kept
@@ -117,6 +126,8 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
+    """`key` and `request_hash` are digests."""
+
     principal: str
     key: str
     request_hash: str
@@ -184,9 +195,11 @@ def _bad_key(context: RequestContext) -> Response:
     )  # fmt: skip
 
 
-def _hash(scope: Scope, body: bytes) -> str:
-    head = f"{scope['method']}\n{scope['path']}\n".encode() + scope["query_string"] + b"\n"
-    return hashlib.sha256(head + body).hexdigest()
+def _hash(key: str, who: Principal, scope: Scope, body: bytes) -> str:
+    """Of the request and what its caller may do: the same user with an API key, or in another role, does not get the answer."""
+    rights = [sorted(who.actions), sorted(who.accounts)]
+    head = json.dumps([scope["method"], scope["path"], scope["query_string"].decode("latin-1"), *rights])
+    return hmac.digest(key.encode(), f"{head}\n".encode() + body, "sha256").hex()
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -114,7 +114,8 @@ def _statuses(operation: Json, route: RouteContext, method: str) -> list[str]:
     path, parameters = str(route.path_format), operation.get("parameters", ())
     if needs_caller(route) or path.endswith(("/auth/login", "/auth/refresh", "/metrics")):
         wanted += ["401", "403"]
-    if any(each["in"] == "path" for each in parameters) or path.endswith("/metrics"):
+    # A thing is named in the path, an account in some queries too.
+    if any(each["in"] == "path" or each["name"] == "account" for each in parameters) or path.endswith("/metrics"):
         wanted.append("404")
     if method not in SAFE:
         wanted += ["404", "409", "413"]

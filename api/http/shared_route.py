@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -38,8 +38,8 @@ class SharedRoute(APIRoute):
         """What a caller needs for a shared read; None where nothing is shared."""
         if self.methods != {"GET"} or "{account}" not in self.path:
             return None
-        found = (each.call for each in dependants(self.dependant))
-        return next((call for call in found if isinstance(call, Needs)), None)
+        calls: Iterator[object] = (each.call for each in dependants(self.dependant))
+        return next((call for call in calls if isinstance(call, Needs)), None)
 
 
 def _copy(answer: Response) -> Response:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pydantic import SecretStr
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.live.access import RunFacts, may_see
 from api.live.hub import Hub
@@ -21,6 +21,7 @@ from trading_core.persistence.desk_records import StoredEvent
 from trading_core.persistence.session import Database
 
 HEARTBEAT_SECONDS = 15.0
+SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone, or as good as gone; it can come back
 PAGE = 500  # events read from the ledger at once
 MEDIA_TYPE = "text/event-stream"
 _HEARTBEAT = b": still here\n\n"
@@ -66,7 +67,11 @@ class EventStream(Response):
         async with self._hub.following_run(self._run) as inbox:
             await self._follow(inbox, receive, send)
 
-    async def _follow(self, inbox: Inbox, receive: Receive, send: Send) -> None:
+    async def _follow(self, inbox: Inbox, receive: Receive, to_client: Send) -> None:
+        async def send(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await to_client(message)
+
         def leave() -> None:
             self._left = True
             inbox.wake()
@@ -89,7 +94,7 @@ class EventStream(Response):
                 await self._stream(inbox, send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             except OSError:
-                pass  # the client left
+                pass  # the client left, or takes too long
             finally:
                 watching.cancel()
                 with suppress(asyncio.CancelledError):

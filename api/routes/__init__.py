@@ -32,16 +32,17 @@ from api.routes import (
     users,
 )
 
+# They are tried in this order: what screens ask for again and again comes first.
 ROUTERS: tuple[APIRouter, ...] = (
+    portfolio.router,
+    orders.router,
+    risk.router,
+    runs.router,
     auth.router,
     users.router,
     api_keys.router,
     accounts.router,
-    portfolio.router,
-    orders.router,
-    risk.router,
     intents.router,
-    runs.router,
     conversations.router,
     proposals.router,
     approvals.router,

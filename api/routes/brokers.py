@@ -46,8 +46,11 @@ async def list_brokers(state: State, who: Reader, page: PageQuery) -> Page[Broke
 
 
 @router.post("", summary="Add an account at a venue", status_code=201)
-async def add_broker(state: State, who: Manager, body: AddBroker) -> BrokerOut:
-    """Without real money at first: in the venue's sandbox, or at a test venue. Then store its keys, and start a desk for it."""
+async def add_broker(state: State, caller: Caller, who: Manager, body: AddBroker) -> BrokerOut:
+    """Without real money at first: in the venue's sandbox, or at a test venue. Then store its keys, and start a desk for it. With
+    a `url`, only a person who is logged in may do it: keys that are stored under this name would be used there."""
+    if body.url is not None:
+        caller.own_login()
     added = await _accounts(state).add(who, body.id, body.venue, url=body.url)
     return await _read(state, added)
 

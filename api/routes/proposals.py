@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.http.dependencies import Caller, State
+from api.http.dependencies import Caller, State, allowed
 from api.http.pages import Page, PageQuery
 from api.http.problems import NotFound
 from api.schemas.conversations import CardOut, Confirmation
@@ -16,18 +16,19 @@ from api.services.desks import clock_of
 from api.services.runs import asked
 from api.state import ApiState
 from graph.conversation import proposals as cards
-from trading_core.auth.permissions import Principal
+from trading_core.auth.permissions import Action, Principal
 from trading_core.persistence.desk_records import Proposal, ProposalState
 
 router = APIRouter(prefix="/proposals", tags=["proposals"])
 
+Reader = Annotated[Principal, allowed(Action.READ_PORTFOLIO)]  # as for the conversations that cards are of
 CardId = Annotated[str, Path(pattern=r"^[!-~]{1,100}$", description="The card's id.")]
 
 
 @router.get("", summary="List one's own cards")
 async def list_proposals(
     state: State,
-    caller: Caller,
+    who: Reader,
     page: PageQuery,
     card_state: Annotated[
         ProposalState, Query(alias="state", description="Those that can be confirmed, or those with another end.")
@@ -35,7 +36,6 @@ async def list_proposals(
 ) -> Page[CardOut]:
     """Newest first. Whoever asked the desk for an order has its card; nobody else sees it. A page can hold fewer than `limit` and
     still have a `next_cursor`."""
-    who = caller.principal
     # One whose time is over is not written down as expired until somebody tries to confirm it.
     states = {card_state, ProposalState.OPEN} if card_state is ProposalState.EXPIRED else {card_state}
     async with state.database.reading() as uow:
@@ -46,9 +46,9 @@ async def list_proposals(
 
 
 @router.get("/{proposal}", summary="Read one of one's own cards")
-async def get_proposal(state: State, caller: Caller, proposal: CardId) -> CardOut:
+async def get_proposal(state: State, who: Reader, proposal: CardId) -> CardOut:
     """The order exactly, what the gate said to it, and how long it can be confirmed."""
-    return _out(state, await _own(state, caller.principal, proposal))
+    return _out(state, await _own(state, who, proposal))
 
 
 @router.post("/{proposal}/confirm", summary="Confirm a card", status_code=202)
@@ -64,11 +64,11 @@ async def confirm_proposal(state: State, caller: Caller, response: Response, pro
 
 
 @router.post("/{proposal}/dismiss", summary="Dismiss a card")
-async def dismiss_proposal(state: State, caller: Caller, proposal: CardId) -> CardOut:
+async def dismiss_proposal(state: State, who: Reader, proposal: CardId) -> CardOut:
     """End it without an order."""
-    known = await _own(state, caller.principal, proposal)
+    known = await _own(state, who, proposal)
     clock = clock_of(state, known.account_id)
-    return _out(state, await cards.dismiss(state.database, clock, caller.principal, proposal))
+    return _out(state, await cards.dismiss(state.database, clock, who, proposal))
 
 
 async def _own(state: ApiState, who: Principal, proposal: str) -> Proposal:

@@ -113,9 +113,11 @@ async def get_run_trail(state: State, caller: Caller, run: RunId) -> RunTrailOut
 
 @router.post("/runs/{run}/cancel", summary="Stop a run", status_code=202)
 async def cancel_run(state: State, caller: Caller, run: RunId) -> RunOut:
-    """At once when nobody works on it, otherwise at its next safe boundary; one that is over stays as it is. For whoever asked
-    for it, and for those who may submit on the account."""
-    await seen_run(state, caller.principal, run)
+    """At once when nobody works on it, otherwise at its next safe boundary; one that is over stays as it is. For those who may
+    submit on the account; a conversation's turn is stopped by whoever asked."""
+    known, _ = await seen_run(state, caller.principal, run)
+    if known.kind is not RunKind.CONVERSATION:  # a key that only reads stops nothing that its user asked for
+        caller.principal.require(Action.SUBMIT, known.account_id)
     record = await state.runs.cancel(caller.principal, run)
     async with state.database.reading() as uow:
         return run_out(record, await uow.run_requests.get(run))

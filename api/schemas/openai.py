@@ -12,11 +12,15 @@ from api.schemas.fields import shown_as
 Ignored = Annotated[object, Field(description="Taken, and of no effect: the desk's agents have settings of their own.")]
 
 
+# Far longer than a body may be; a bound has the text looked at, so that half of a surrogate pair is refused here.
+Text = Annotated[str, Field(max_length=10_000_000)]
+
+
 class TextPart(BaseModel):
     """A piece of a message. Images and sounds are refused: no agent of the desk looks at any."""
 
     type: Literal["text", "input_text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(BaseModel):
@@ -25,7 +29,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(frozen=True)  # clients send back what they were sent, with fields of their own
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TextPart] | None = None
+    content: Text | list[TextPart] | None = None
 
     @property
     def text(self) -> str:

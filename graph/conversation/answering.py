@@ -52,7 +52,11 @@ async def answer(ctx: TurnContext, name: AgentName) -> None:
         journal=LedgerJournal(ctx.system.database, ctx.clock, run_id, name, is_new=name not in ctx.begun),
     )
     agent = ctx.system.chat.get(name, (RulesModel(), RULES_MODEL_NAME) if ruling.by_rules else None)
-    outcome = await agent.talk(ctx.question.content, history(ctx.before), context, told)
+    try:
+        outcome = await agent.talk(ctx.question.content, history(ctx.before), context, told)
+    except BaseException:
+        told.break_off()
+        raise
     data = _data(outcome, await _cards_of(ctx) if "propose_order" in spec.tools else (), ctx)
     message = Message(conversation_id, 0, run_id, Author.AGENT, name, outcome.content, data, ctx.clock.now())
     await _keep(ctx, told, message, outcome)

@@ -58,7 +58,9 @@ async def confirm(
     async with database.reading() as uow:
         begun = await uow.runs.get(run_id)
     if begun is None and clock.now() >= proposal.expires_at:
-        raise _over(proposal_id, ProposalState.EXPIRED)  # a yes whose order was never asked for does not last longer than the card
+        raise _over(
+            proposal_id, ProposalState.EXPIRED
+        )  # a yes whose order was never asked for does not last longer than the card
     return begun or await _requested(database, runs, who, proposal.account_id, ticket, run_id)
 
 

@@ -45,11 +45,19 @@ class Told(Hearer):
 
     async def end(self) -> None:
         """See to it that all of it is on record."""
+        self._stop()
+        self._flush()
+        await self._log.flush()
+
+    def break_off(self) -> None:
+        """Tell nothing more: the answer came to no end, and what ends its run is told last."""
+        self._stop()
+        self._waiting = ""
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._flush()
-        await self._log.flush()
 
     def _due(self) -> None:
         self._timer = None

@@ -20,6 +20,9 @@ from api.http.routes_table import api_routes
 from tests.http.estate import WHY, Estate, estate, login_body
 from tests.unit.auth_cases import PASSWORD
 
+# One estate for all rows: some of them use up what others then find gone.
+pytestmark = pytest.mark.xdist_group("permissions")
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COLUMNS = ("nobody", "key", "stranger", "viewer", "auditor", "trader", "admin")

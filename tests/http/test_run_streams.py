@@ -105,3 +105,25 @@ async def test_silence_is_filled_and_followers_cost_no_reading_each(here: Served
         assert seen[0][-1]["kind"] == "run_cancelled"
     finally:
         state.desks.add(system)
+
+
+async def test_a_reader_that_takes_nothing_is_let_go(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.live.sse.SEND_SECONDS", 0.1, raising=False)
+    run = await here.manned.post("/accounts/paper/runs", {})
+    headers = {**await here.manned.doors.as_user("trader")}
+    scope = {
+        "type": "http", "method": "GET", "path": f"/api/v1/runs/{run['run_id']}/events", "query_string": b"", "root_path": "",
+        "http_version": "1.1", "scheme": "http", "server": ("desk", 80), "client": ("192.0.2.9", 1),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    never = asyncio.Event()
+
+    async def receive() -> Any:
+        await never.wait()
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            await never.wait()
+
+    await asyncio.wait_for(here.manned.doors.app(scope, receive, send), 5)
+    assert not here.hub._here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,46 @@ async def test_many_at_once_are_told_apart(sqlite_copy: Path) -> None:
             return bool(answer.json()["username"] == name)
 
         assert all(await asyncio.gather(*(me(name) for _ in range(50) for name in bearers)))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"X-A: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000],
+    ids=["headers", "one header"],
+)
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-B: ", b"POST /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-B: "],
+    ids=["head", "trailers"],
+)
+async def test_a_head_without_an_end_is_not_read_for_ever(server: Served, begun: bytes, piece: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(begun)
+    with suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            for _ in range(5_000):  # 5 MB
+                writer.write(piece)
+                await writer.drain()
+                if writer.is_closing() or reader.at_eof():
+                    break
+                await asyncio.sleep(0)
+            else:
+                writer.close()
+                raise AssertionError("the server took all of it")
+    writer.close()
+
+
+async def test_a_client_that_says_nothing_or_half_of_it_is_let_go(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.http.wire.HEAD_SECONDS", 0.2)
+    for said in (b"", b"GET /livez HTTP/1.1\r\nHost:"):
+        assert await _raw(server.port, said) == b""
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert (await _raw(server.port, one)).startswith(b"HTTP/1.1 200")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for _ in range(3):  # the connection stays for further requests
+        writer.write(one)
+        assert b"200" in await reader.readuntil(b"}")
+        await asyncio.sleep(0.15)
+    writer.write(one[:20])
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()

@@ -135,7 +135,7 @@ def test_a_killed_session_goes_on_to_the_same_end(home: Path) -> None:
 
 
 def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(home: Path) -> None:
-    process = start("run", "--cycles", "40")  # far from its end
+    process = start("run", "--cycles", "20")  # far from its end
     after_the_second_cycle_began(process)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -144,7 +144,7 @@ def test_an_interrupt_stops_cleanly_and_says_how_to_go_on(home: Path) -> None:
     run = re.search(r"resume (\S+)`", told)
     assert run
     assert "Traceback" not in told
-    assert as_json("resume", run[1])["report"]["cycles"] == 40
+    assert as_json("resume", run[1])["report"]["cycles"] == 20
 
 
 def test_a_session_in_use_is_not_removed(home: Path) -> None:

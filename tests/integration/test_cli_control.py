@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ALGOTRENDY_HOME", str(home))
     monkeypatch.setenv("COLUMNS", "120")
     return home
+
+
+@pytest.fixture(scope="module")
+def six_cycles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a session has run six cycles, for tests to take copies of."""
+    home = tmp_path_factory.mktemp("six") / "home"
+    algotrendy("--home", str(home), "run", "--cycles", "6", "--quiet")
+    return home
+
+
+@pytest.fixture
+def traded(six_cycles: Path, home: Path) -> Path:
+    """`home`, after six cycles."""
+    return Path(shutil.copytree(six_cycles, home))
 
 
 def algotrendy(*arguments: str, status: int = 0) -> Result:
@@ -80,7 +96,7 @@ def test_a_session_is_chosen_by_the_beginning_of_its_id(home: Path) -> None:
 
 def test_the_kill_switch_reaches_a_session_that_another_process_runs(home: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "api.cli", "run", "--cycles", "12"],
+        [sys.executable, "-u", "-m", "api.cli", "run", "--cycles", "60"],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,22 +108,31 @@ def test_the_kill_switch_reaches_a_session_that_another_process_runs(home: Path)
         if "cycle 2 of" in line:
             break
     algotrendy("kill", *WHY)
+    killed_in = last_run(home)
     process.communicate(timeout=120)
+    assert last_run(home) > killed_in, "the session was over before it was killed"
     told = as_json("state")
     assert (told["state"], told["reason"]) == ("halted", "the news is bad")
     assert {order["purpose"] for order in told["live_orders"]} <= {"stop"}
     with sqlite3.connect(ledger(home)) as connection:
         (entered,) = connection.execute(
             "SELECT count(*) FROM orders JOIN runs ON runs.id = orders.run_id "
-            "WHERE runs.sequence > 6 AND orders.purpose NOT IN ('stop', 'exit')"
+            "WHERE runs.sequence > ? AND orders.purpose NOT IN ('stop', 'exit')",
+            (killed_in,),
         ).fetchone()
     connection.close()
     assert entered == 0
     assert as_json("verify")["holds"] is True
 
 
-def test_killing_with_stops_leaves_nothing_at_the_venue(home: Path) -> None:
-    algotrendy("run", "--cycles", "6", "--quiet")
+def last_run(home: Path) -> int:
+    """The number of the run that was started last."""
+    with closing(sqlite3.connect(ledger(home))) as connection:
+        (sequence,) = connection.execute("SELECT max(sequence) FROM runs").fetchone()
+    return int(sequence)
+
+
+def test_killing_with_stops_leaves_nothing_at_the_venue(traded: Path) -> None:
     assert {order["purpose"] for order in as_json("state")["live_orders"]} == {"stop"}
     assert "No live order had to be cancelled" in algotrendy("kill", *WHY).stdout
     shown = algotrendy("kill", *WHY, "--stops-too").stdout
@@ -119,14 +144,13 @@ def test_killing_with_stops_leaves_nothing_at_the_venue(home: Path) -> None:
     assert {order["purpose"] for order in as_json("state")["live_orders"]} == {"stop"}
 
 
-def test_a_balance_that_was_changed_is_found_by_reconcile_and_verify(home: Path) -> None:
-    algotrendy("run", "--cycles", "6", "--quiet")
+def test_a_balance_that_was_changed_is_found_by_reconcile_and_verify(traded: Path) -> None:
     assert as_json("reconcile") == {"agrees": True, "rows": []}
     assert "agree to the last digit" in algotrendy("reconcile").stdout
     document = as_json("verify")
     assert (document["holds"], document["venue_not_compared"]) == (True, None)
     assert "✗" not in algotrendy("verify").stdout
-    with sqlite3.connect(ledger(home)) as connection:
+    with sqlite3.connect(ledger(traded)) as connection:
         connection.execute("UPDATE balances SET amount = amount || '7' WHERE asset = 'USDT'")
     connection.close()
     rows = as_json("reconcile", status=1)["rows"]
@@ -139,10 +163,9 @@ def test_a_balance_that_was_changed_is_found_by_reconcile_and_verify(home: Path)
     assert "USDT: " in algotrendy("verify", status=1).stdout
 
 
-def test_where_another_process_has_the_venue_that_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_another_process_has_the_venue_that_is_said(traded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.operations.OBEYED_WITHIN", 0.3)
-    algotrendy("run", "--cycles", "6", "--quiet")
-    with sqlite3.connect(ledger(home).with_name("paper.db"), isolation_level=None) as other:
+    with sqlite3.connect(ledger(traded).with_name("paper.db"), isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         document = as_json("verify")
         assert document["holds"] is True

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 
 from agents.grounding import problems
+from agents.models.rules import RulesModel
 from graph.conversation.proposals import confirm, dismiss
 from graph.pauses import Pauses
 from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, person, talking
@@ -17,9 +22,9 @@ from tools.context import Evidence
 from trading_core.auth.permissions import Action
 from trading_core.auth.roles import Role
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import ApprovalError, NotPermitted
+from trading_core.domain.errors import ApprovalError, NotPermitted, RunError
 from trading_core.domain.orders import OrderState, Purpose
-from trading_core.persistence.desk_records import Conversation, Message, PauseKind, Proposal, ProposalState
+from trading_core.persistence.desk_records import Conversation, Message, Pause, PauseKind, Proposal, ProposalState
 from trading_core.persistence.records import RunState
 
 
@@ -260,18 +265,71 @@ async def test_a_dismissed_or_expired_card_places_nothing(talk: Talk, thread: Co
     assert {card.state for card in await cards(talk, thread)} == {ProposalState.DISMISSED, ProposalState.EXPIRED}
 
 
+async def test_a_card_of_a_paused_symbol_stays_open(talk: Talk, thread: Conversation) -> None:
+    await talk.ask(TRADER, thread, "buy 0.05 BTC stop 55000")
+    (card,) = await cards(talk, thread)
+    database, clock, account = talk.system.database, talk.system.clock, talk.system.desk.account_id
+    async with database.transaction() as uow:
+        await uow.pauses.put(Pause(account, PauseKind.SYMBOL, "BTC/USDT", "user:olga", "news", clock.now()))
+    with pytest.raises(RunError, match="paused"):
+        await confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash)
+    assert [each.state for each in await cards(talk, thread)] == [ProposalState.OPEN], "its owner may still dismiss it"
+
+
+async def test_a_yes_whose_order_was_never_asked_for_ends_with_the_card(talk: Talk, thread: Conversation) -> None:
+    """A process that dies between the two is made good by confirming again, but not after days."""
+    await talk.ask(TRADER, thread, "buy 0.05 BTC stop 55000")
+    (card,) = await cards(talk, thread)
+    database, clock = talk.system.database, talk.system.clock
+    async with database.transaction() as uow:
+        await uow.proposals.decide(card.id, ProposalState.CONFIRMED, clock.now(), f"order-{card.id}")
+    assert isinstance(clock, SimulatedClock)
+    clock.advance_to(clock.now() + timedelta(minutes=10))
+    before = await all_orders(talk)
+    with pytest.raises(ApprovalError, match="already expired"):
+        await confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash)
+    assert await all_orders(talk) == before
+
+
 async def test_everything_is_one_card_for_each_holding(talk: Talk, thread: Conversation) -> None:
     await talk.ask(TRADER, thread, "sell everything")
     (card,) = await cards(talk, thread)
     assert (card.ticket["symbol"], card.ticket["side"], card.ticket["fraction"]) == ("SOL/USDT", "sell", "1")
 
 
+# Cut off
+
+
+class Unfinished(RulesModel):
+    """Begins to answer, and comes to no end."""
+
+    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for text in ("We are ", "exposed "):
+            yield ChatGenerationChunk(message=AIMessageChunk(text))
+        await asyncio.Event().wait()
+
+
+async def test_the_end_of_a_cancelled_turn_is_the_last_that_it_tells(tmp_path: Path) -> None:
+    async with talking(tmp_path, cycles=(), model=Unfinished()) as talk:
+        thread = await talk.begin(TRADER)
+        await talk.runs.request_turn(TRADER, thread, "@risk what is our exposure?", run_id="t")
+        async with asyncio.timeout(20), aclosing(talk.log.follow_run("t")) as events:
+            async for event in events:
+                if event.kind == "token":
+                    break
+        await talk.runs.cancel(TRADER, "t")
+        assert (await talk.runs.wait("t", 20)).state is RunState.CANCELLED
+        await asyncio.sleep(0.1)
+        assert [event.kind for event in await talk.events("t")][-1] == "run_cancelled"
+
+
 # Many at once
 
 
-async def test_fifty_conversations_at_once_keep_order_and_identity_apart(talk: Talk) -> None:
+@pytest.mark.parametrize("many", [15, pytest.param(50, marks=pytest.mark.slow)])
+async def test_conversations_at_once_keep_order_and_identity_apart(talk: Talk, many: int) -> None:
     bases = ("BTC", "ETH", "SOL")
-    threads = [await talk.begin(TRADER, name=f"t{number}") for number in range(50)]
+    threads = [await talk.begin(TRADER, name=f"t{number}") for number in range(many)]
 
     async def converse(number: int, thread: Conversation) -> None:
         base = bases[number % 3]

@@ -240,9 +240,12 @@ def obedient(body: Body) -> Reply:
     return calls(*(each for each in wanted if each.name in offered or each.name in ("submit", "approve")))
 
 
-async def test_whatever_a_model_is_told_no_right_is_gained_and_nothing_is_sent(talk: Talk, server: ModelServer) -> None:
+@pytest.mark.parametrize("share", [38, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
+async def test_whatever_a_model_is_told_no_right_is_gained_and_nothing_is_sent(
+    talk: Talk, server: ModelServer, share: int
+) -> None:
     server.brain = obedient
-    texts = injections()[:: max(1, len(injections()) // 12)]
+    texts = injections()[::share]
     for at, text in enumerate(texts):
         thread = await talk.begin(TRADER, title=text[:200], name=f"i{at}")
         await talk.ask(TRADER, thread, f"@execution @market ```{text}``` what does he want?")

@@ -122,7 +122,16 @@ async def test_a_passing_fault_ends_in_a_retry_or_a_repair(server: ModelServer, 
     ],
     ids=lambda fault: getattr(fault, "name", str(fault)),
 )
-@pytest.mark.parametrize("schema", ["MarketView", "Signal", "RiskPlan", "ExecutionPlan"])
+@pytest.mark.parametrize(
+    # The way from an answer that fails to an abstention is the same for every agent: two show it here, and all in the slow suite.
+    "schema",
+    [
+        "Signal",
+        "RiskPlan",
+        pytest.param("MarketView", marks=pytest.mark.slow),
+        pytest.param("ExecutionPlan", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_lasting_fault_ends_in_an_abstention_that_the_record_explains(
     server: ModelServer, tmp_path: Path, fault: Fault, schema: str
 ) -> None:

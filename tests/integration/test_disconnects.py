@@ -140,7 +140,12 @@ class Desk:
 
 
 def _head(method: str, path: str, headers: dict[str, str]) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: desk", "Connection: close", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: desk",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -161,7 +166,7 @@ def _is_size(line: bytes) -> bool:
 def serving(tmp_path: Path) -> Iterator[tuple[Served, str, dict[str, str]]]:
     with ModelServer(brain=brain, delay=0.6) as model:
         paid = ("--model", "openai:local", "--base-url", model.base_url)
-        desk = start(tmp_path / "home", "--no-schedule", *paid, OPENAI_API_KEY="local", **RATES)
+        desk = start(tmp_path / "home", "--no-schedule", "--account", "20000", *paid, OPENAI_API_KEY="local", **RATES)
         try:
             url = desk.url()
             name, password = desk.until(LOGIN).groups()
@@ -195,7 +200,7 @@ async def _vanish(serving: tuple[Served, str, dict[str, str]], least: int) -> in
     """Rounds of one cycle and one turn, until that many clients have gone away; how many runs there were."""
     _, url, headers = serving
     rng, runs = random.Random(7), list[str]()
-    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=30, headers={"Accept": "application/json"}) as client:
         desk = Desk(url, headers, client)
         thread = (await desk.post("/conversations", {"account": "practice"}))["id"]
         while desk.left < least:

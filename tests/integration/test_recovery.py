@@ -85,7 +85,16 @@ async def assert_proven(system: TradingSystem) -> None:
     assert not [finding for finding in findings if not finding.holds]
 
 
-@pytest.mark.parametrize("how", ["killed", "closed"])
+@pytest.mark.parametrize(
+    ("database", "how"),
+    [
+        ("sqlite", "killed"),
+        ("postgresql", "killed"),
+        ("sqlite", "closed"),
+        pytest.param("postgresql", "closed", marks=pytest.mark.slow),
+    ],
+    indirect=["database"],
+)
 async def test_everything_is_there_after_a_restart_and_the_desk_goes_on(tmp_path: Path, database: str | None, how: str) -> None:
     await interrupted(tmp_path, database, how)
     async with restarted(tmp_path, database) as system:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,17 @@ from graph.event_log import EventLog
 from graph.events import FINAL
 from graph.orders import OrderTicket
 from graph.run_manager import RunManager
+from graph.run_worker import Pace
 from tests.integration.held import Held
 from tests.integration.manned import Manned, manned
 from tests.integration.worlds import SYMBOLS, config, trail
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import SystemClock
-from trading_core.domain.errors import NotPermitted, RunError, UnknownRun
+from trading_core.domain.errors import BrokerUnavailable, NotPermitted, RunError, UnknownRun
 from trading_core.domain.intents import ApprovalState
-from trading_core.domain.orders import Purpose
+from trading_core.domain.orders import Order, Purpose
 from trading_core.execution.control import Control
+from trading_core.execution.protection import Protection
 from trading_core.persistence.desk_records import RunRequest, Trigger
 from trading_core.persistence.records import RunKind, RunRecord, RunState
 from trading_core.persistence.session import Database
@@ -279,3 +282,85 @@ async def test_a_request_that_makes_no_sense_fails_and_harms_nothing(tmp_path: P
             await uow.run_requests.add(RunRequest("o", here.account, "olga", Trigger.OPERATOR, {"ticket": "?"}, now))
         assert (await here.ends("o")).state is RunState.FAILED
         assert (await _ordered(here, "fine")).state is RunState.DONE
+
+
+async def test_a_run_that_is_cancelled_just_as_it_begins_to_wait_ends(tmp_path: Path) -> None:
+    async with manned(tmp_path, config(limits=ASKS)) as here:
+        await _ordered(here, "o", quote="2000")
+        async with here.database.transaction() as uow:  # what `cancel` leaves for a run that somebody is at work on
+            assert await uow.run_requests.ask_cancel("o", "olga")
+        assert (await here.ends("o")).state is RunState.CANCELLED
+        assert (await _is_whole(here, "o"))[-1] == "run_cancelled"
+        async with here.database.reading() as uow:
+            (asked,) = await uow.approvals.of_run("o")
+            assert asked.state is ApprovalState.REJECTED
+            assert await uow.intents.waiting(here.account) == ()
+
+
+async def test_a_cycle_that_waited_for_its_turn_needs_the_rights_of_today(tmp_path: Path) -> None:
+    async with manned(tmp_path) as here:
+        gone = Principal("user:gone", frozenset(Action), frozenset({here.account}))
+        await here.runs.request_cycle(gone, here.account, run_id="c")
+        record = await here.runs.wait("c", SOON)
+        assert (record.state, "no active user" in record.error) == (RunState.FAILED, True)
+        assert (await trail(here.system, "c")).orders == ()
+
+
+async def test_nothing_more_is_done_on_an_account_that_is_lost_while_the_process_stops(tmp_path: Path) -> None:
+    model = Held()
+    async with manned(tmp_path, model=model, working=False) as here:
+        began = asyncio.get_running_loop().time()
+        async with here.runs.working():
+            await here.runs.request_cycle(here.olga, here.account, run_id="c")
+            await model.met()
+            here.desks.remove(here.account)
+        assert asyncio.get_running_loop().time() - began < 4, "it did not wait for the run to come to a boundary"
+        assert (await here.record("c")).state is RunState.RUNNING
+        async with here.database.reading() as uow:
+            request = await uow.run_requests.get("c")
+        assert request is not None
+        assert request.claimed_by is None
+
+
+async def test_a_run_that_was_taken_over_while_it_waited_for_its_turn_is_left_alone(tmp_path: Path) -> None:
+    model = Held()
+    slow = Pace(look=0.05, claim=600.0, drain=5.0)  # it does not notice by itself
+    async with manned(tmp_path, model=model, pace=slow) as here:
+        for run_id in ("one", "two"):
+            await here.runs.request_cycle(here.olga, here.account, run_id=run_id)
+        await model.met()
+        await asyncio.sleep(0.2)  # both are claimed by now
+        async with here.database.transaction() as uow:
+            assert await uow.run_requests.release("two", "one")
+            now = here.system.clock.now()
+            taken = await uow.run_requests.claim(here.account, "another", now, SystemClock().now() + timedelta(hours=1), 10)
+            assert [request.run_id for request in taken] == ["two"]
+        model.let_go()
+        assert (await here.ends("one")).state is RunState.DONE
+        await asyncio.sleep(0.3)
+        assert (await here.record("two")).state is RunState.QUEUED
+
+
+async def test_a_sale_that_is_out_is_no_failure_when_the_stop_of_the_rest_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with manned(tmp_path) as here:
+        assert (await _ordered(here, "o")).state is RunState.DONE
+
+        async def unreachable(*_: object) -> tuple[Order, ...]:
+            raise BrokerUnavailable("the venue does not answer", not_done="No stop was placed")
+
+        monkeypatch.setattr(Protection, "protect", unreachable)
+        ticket = OrderTicket.model_validate({"symbol": "BTC/USDT", "side": "sell", "fraction": "0.5"})
+        await here.runs.request_order(here.olga, here.account, ticket, run_id="s")
+        assert (await here.runs.wait("s", SOON)).state is RunState.DONE
+        assert (await here.events("s"))[-1].data["outcome"] == "sent"
+
+
+async def test_what_was_asked_for_at_a_door_is_not_resumed_as_a_cycle_of_the_command_line(tmp_path: Path) -> None:
+    async with manned(tmp_path, config(limits=ASKS)) as here:
+        await _ordered(here, "o", quote="2000")
+        with pytest.raises(RunError, match="serve"):
+            await here.system.runner.resume("o")
+        assert (await here.record("o")).state is RunState.WAITING
+        assert (await trail(here.system, "o")).decisions == ()

@@ -279,13 +279,26 @@ class TimeSeriesConformance:
         assert await store.put([reading(0)]) == Stored(added=1)  # there is room again where a month went
         assert await store.put_bars(KEY, [bar(0)]) == Stored(added=1)
 
-    @PROPERTY
+    @settings(PROPERTY, max_examples=6)
     @given(
         given_readings=some_readings(), hours=st.integers(0, 5 * 24), days=st.integers(0, 6), probe=st.integers(0, 13 * 24 * 60)
     )
     async def test_summing_up_keeps_sums_and_makes_nothing_known_earlier(
         self, store: TimeSeriesStore, given_readings: list[Reading], hours: int, days: int, probe: int
     ) -> None:
+        await self._sums_up(store, given_readings, hours, days, probe)
+
+    @pytest.mark.slow
+    @settings(PROPERTY, max_examples=60)
+    @given(
+        given_readings=some_readings(), hours=st.integers(0, 5 * 24), days=st.integers(0, 6), probe=st.integers(0, 13 * 24 * 60)
+    )
+    async def test_summing_up_many_times_keeps_sums_and_makes_nothing_known_earlier(
+        self, store: TimeSeriesStore, given_readings: list[Reading], hours: int, days: int, probe: int
+    ) -> None:
+        await self._sums_up(store, given_readings, hours, days, probe)
+
+    async def _sums_up(self, store: TimeSeriesStore, given_readings: list[Reading], hours: int, days: int, probe: int) -> None:
         symbol = f"Q{next(_numbers)}/USDT"
         rows = distinct(replace(each, symbol=symbol) for each in given_readings)
         await store.put(rows)

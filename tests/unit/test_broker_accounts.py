@@ -57,6 +57,8 @@ async def test_an_account_begins_without_real_money_and_every_switch_is_audited(
         ("b", "binance", "ftp://host", "no address of a venue"),
         ("b", "binance", "http://venue.example", "in clear"),
         ("b", "binance", "https://user:pw@venue.example", "no address of a venue"),
+        ("b", "binance", "https://[::1", "no address of a venue"),
+        ("b", "binance", "https://venue.example:99999", "no address of a venue"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(

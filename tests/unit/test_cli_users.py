@@ -15,9 +15,11 @@ from typer.testing import CliRunner, Result
 
 from api import secret_input
 from api.cli import app
-from tests.unit.auth_cases import random_bytes
+from tests.unit.auth_cases import CHEAP, random_bytes
 from trading_core.audit.verify import verify_audit
+from trading_core.auth import service
 from trading_core.auth.identity import Identity
+from trading_core.auth.passwords import PasswordHasher
 from trading_core.auth.permissions import Action, operator
 from trading_core.auth.roles import Role
 from trading_core.auth.service import Auth
@@ -35,6 +37,7 @@ def home(tmp_path: Path, sqlite_copy: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALGOTRENDY_HOME", "home")
     monkeypatch.setattr("getpass.getuser", lambda: "olga")
+    monkeypatch.setattr(service, "PasswordHasher", lambda _, token_bytes: PasswordHasher(CHEAP, token_bytes))
     for name in ("DATABASE", "TOKEN_SIGNING_KEY", "TOKEN_RETIRED_KEYS"):
         monkeypatch.delenv(f"ALGOTRENDY_{name}", raising=False)
     (tmp_path / "home" / "desk").mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,20 @@ import pytest
 from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.auth.permissions import Action
+from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotPermitted
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import Order, OrderState, Purpose
+from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.control import LONGEST_REASON, Control
 from trading_core.execution.forms import WorkingStyle
+from trading_core.execution.risk_record import load_risk, save_risk
 from trading_core.persistence.records import RiskStateChange
 from trading_core.persistence.session import Database
 from trading_core.risk.checks import ReasonCode
 from trading_core.risk.state import TradingState, Withdrawal
+
+NOW = datetime(2025, 3, 3, tzinfo=UTC)
 
 
 def control_of(world: World) -> Control:
@@ -199,3 +205,20 @@ async def test_a_halt_that_commits_together_with_a_proposal_is_not_forgotten(tmp
         assert (await world.desk.account(RUNNER)).risk.trading_state is TradingState.HALTED
         late = buy(leg="late")
         assert codes(await world.desk.propose(TRADER, late)) == (ReasonCode.TRADING_STATE,)
+
+
+async def test_a_halt_does_not_undo_what_the_desk_is_just_writing_of_its_losses(location: str) -> None:
+    clock = SimulatedClock(NOW)
+    async with await Database.open(location) as database, await Database.open(location) as door:
+        async with database.transaction() as uow:
+            await uow.portfolios.open_account(Portfolio.opened(ACCOUNT, "USDT", D(1000)), "paper", NOW)
+        async with database.transaction() as uow:  # as the desk: the account first, then all that it is worth
+            await uow.claims.take(ACCOUNT)
+            before = await load_risk(uow, ACCOUNT, NOW)
+            halting = asyncio.create_task(Control(ACCOUNT, door, clock).halt(OPERATOR, "the news is bad"))
+            await asyncio.sleep(0.3)
+            await save_risk(uow, ACCOUNT, before, replace(before, peak_equity=D(2000)), NOW)
+        await halting
+        async with database.reading() as uow:
+            risk = await load_risk(uow, ACCOUNT, NOW)
+    assert (risk.trading_state, risk.peak_equity) == (TradingState.HALTED, D(2000))

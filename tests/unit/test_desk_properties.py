@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -110,9 +111,16 @@ _rest = st.sampled_from(["deliver", "restart", "cancel entries", "line down", "l
 _plans = st.lists(st.one_of(_trades, _trades, _waits, _breaks, _rest, st.just(Do("replace"))), min_size=6, max_size=16)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(markets(), markets(), _plans)
 def test_the_books_are_true_and_nothing_is_sent_that_was_not_allowed(btc: list[Bar], eth: list[Bar], plan: list[Step]) -> None:
+    asyncio.run(_play({BTC: btc, ETH: eth}, plan))
+
+
+@pytest.mark.slow
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(markets(), markets(), _plans)
+def test_the_books_are_true_over_many_plans(btc: list[Bar], eth: list[Bar], plan: list[Step]) -> None:
     asyncio.run(_play({BTC: btc, ETH: eth}, plan))
 
 

@@ -109,6 +109,35 @@ async def test_what_cannot_be_kept_holds_up_nothing_else(tmp_path: Path) -> None
             assert len(await uow.events.after(0, None, 10)) == 1
 
 
+async def test_a_teller_that_is_cancelled_takes_nothing_with_it(tmp_path: Path) -> None:
+    async with logs(tmp_path) as (log, database):
+        async with database.transaction():  # so that nothing can be written yet
+            teller = asyncio.create_task(log.append(ACCOUNT, "equity", {"n": 1}))
+            await asyncio.sleep(0.05)
+            other = asyncio.create_task(log.append(ACCOUNT, "equity", {"n": 2}))
+            await asyncio.sleep(0.05)
+            teller.cancel()
+            await asyncio.gather(teller, return_exceptions=True)
+        async with asyncio.timeout(5):
+            await other
+        async with database.reading() as uow:
+            assert [event.data["n"] for event in await uow.events.after(0, None, 10)] == [1, 2]
+
+
+@pytest.mark.parametrize("state", [RunState.DONE, RunState.CANCELLED])
+@pytest.mark.parametrize("late", [RunState.WAITING, RunState.FAILED, RunState.DONE])
+async def test_a_run_that_is_over_stays_so_whatever_a_slow_process_says(tmp_path: Path, state: RunState, late: RunState) -> None:
+    async with logs(tmp_path) as (log, database):
+        record = await begin(database, "r")
+        assert await end(database, record, state)
+        assert not await end(database, record, late)
+        async with database.reading() as uow:
+            known = await uow.runs.get("r")
+        assert known is not None
+        assert (known.state, known.ended_at) == (state, AT)
+        assert len(await gathered(log, "r")) == 1
+
+
 async def test_a_run_is_followed_from_any_point_to_its_end(tmp_path: Path) -> None:
     async with logs(tmp_path) as (log, database):
         record = await begin(database, "r")

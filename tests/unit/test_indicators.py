@@ -100,7 +100,7 @@ def walk(length: int, seed: int = 7) -> Candles:
 
 wick = st.floats(0, 0.5)
 row = st.tuples(st.floats(0.01, 1e6), wick, wick, st.floats(0, 1e6))
-# Each of these properties runs for every indicator: fewer examples for each keep the file at a few seconds.
+# Each of these properties looks at every indicator, and candles cost more to find than all of them to work out.
 few = settings(max_examples=35)
 candles = st.lists(row, min_size=1, max_size=40).map(candles_of)
 
@@ -220,26 +220,24 @@ def test_small_examples_by_hand() -> None:
     assert true_range([10, 15, 8], [9, 14, 7], [10, 14, 7])[1:].tolist() == [5, 7]
 
 
-@pytest.mark.parametrize("name", INDICATORS)
 @few
 @given(data=candles)
-def test_values_do_not_depend_on_later_bars(name: str, data: Candles) -> None:
-    _, indicator = INDICATORS[name]
-    whole = indicator(data)
-    for length in range(1, len(whole) + 1):
-        high, low, close, volume = (column[:length] for column in data)
-        # To the last bit: a decision on the edge must not turn on how much history follows.
-        np.testing.assert_array_equal(indicator((high, low, close, volume)), whole[:length])
+def test_values_do_not_depend_on_later_bars(data: Candles) -> None:
+    for name, (_, indicator) in INDICATORS.items():
+        whole = indicator(data)
+        for length in range(1, len(whole) + 1):
+            high, low, close, volume = (column[:length] for column in data)
+            # To the last bit: a decision on the edge must not turn on how much history follows.
+            np.testing.assert_array_equal(indicator((high, low, close, volume)), whole[:length], err_msg=name)
 
 
-@pytest.mark.parametrize("name", INDICATORS)
 @few
 @given(data=candles)
-def test_nan_exactly_while_warming_up(name: str, data: Candles) -> None:
-    first, indicator = INDICATORS[name]
-    result = indicator(data)
-    assert len(result) == len(data[0])
-    after_warm_up(result, first)
+def test_nan_exactly_while_warming_up(data: Candles) -> None:
+    for name, (first, indicator) in INDICATORS.items():
+        result = indicator(data)
+        assert len(result) == len(data[0]), name
+        after_warm_up(result, first)
 
 
 @pytest.mark.parametrize("name", INDICATORS)

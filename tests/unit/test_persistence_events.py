@@ -90,9 +90,39 @@ _TOLD = st.tuples(st.lists(st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(
 _TELLERS = st.lists(st.lists(_TOLD, min_size=1, max_size=5), min_size=4, max_size=4)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tellers=_TELLERS, page=st.integers(1, 4), accounts=st.sampled_from([ACCOUNTS, ("a",), ("b", "c"), None]))
+_FOLLOWED = {
+    "tellers": _TELLERS,
+    "page": st.integers(1, 4),
+    "accounts": st.sampled_from([ACCOUNTS, ("a",), ("b", "c"), None]),
+}
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**_FOLLOWED)  # type: ignore[arg-type]  # their types differ
 async def test_a_follower_of_several_who_tell_at_once_misses_and_repeats_nothing(
+    database: Database,
+    location: str,
+    tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
+    page: int,
+    accounts: Sequence[str] | None,
+) -> None:
+    await _followed(database, location, tellers, page, accounts)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**_FOLLOWED)  # type: ignore[arg-type]  # their types differ
+async def test_a_follower_of_several_misses_and_repeats_nothing_many_times(
+    database: Database,
+    location: str,
+    tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
+    page: int,
+    accounts: Sequence[str] | None,
+) -> None:
+    await _followed(database, location, tellers, page, accounts)
+
+
+async def _followed(
     database: Database,
     location: str,
     tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],

@@ -45,6 +45,19 @@ async def counts(engine: AsyncEngine) -> dict[str, int]:
         }
 
 
+async def sent(engine: AsyncEngine) -> object:
+    """Every order, and how much of it filled."""
+    async with engine.connect() as connection:
+        return (await connection.execute(select(orders.c.client_order_id, orders.c.filled))).all()
+
+
+async def assert_as_before(engine: AsyncEngine, location: str, before: object) -> None:
+    """The orders are as they were, and the ledger proves right."""
+    assert await sent(engine) == before
+    async with await Database.open(location) as database:
+        assert all(finding.holds for finding in await verify_ledger(runner(ACCOUNT), database, seeding.ACCOUNT))
+
+
 async def test_up_seed_down_up_leaves_the_schema_identical(engine: AsyncEngine, empty_location: str) -> None:
     nothing = await described(engine)
     await upgrade(engine)
@@ -63,23 +76,39 @@ async def test_up_seed_down_up_leaves_the_schema_identical(engine: AsyncEngine, 
     await seeded(empty_location)
 
 
+async def test_every_step_goes_down_and_up_over_data(engine: AsyncEngine, empty_location: str) -> None:
+    """All the way down and up again, a step at a time: after each the tables are as on the way up without any data."""
+    at_revision: dict[str, object] = {}
+    for revision in revisions():
+        await upgrade(engine, revision)
+        at_revision[revision] = await described(engine)
+    await seeded(empty_location)
+    before = await sent(engine)
+    for revision in reversed(revisions()[:-1]):
+        await downgrade(engine, revision)
+        assert await described(engine) == at_revision[revision], f"down to {revision}"
+    for revision in revisions()[1:]:
+        await upgrade(engine, revision)
+        assert await described(engine) == at_revision[revision], f"up to {revision}"
+    await assert_as_before(engine, empty_location, before)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", revisions()[:-1])
-async def test_every_step_goes_down_and_up_over_data(engine: AsyncEngine, empty_location: str, revision: str) -> None:
+async def test_every_revision_is_reached_from_the_newest_over_data(
+    engine: AsyncEngine, empty_location: str, revision: str
+) -> None:
     await upgrade(engine, revision)
     at_revision = await described(engine)
     await upgrade(engine)
     fresh = await described(engine)
     await seeded(empty_location)
-    async with engine.connect() as connection:
-        before = (await connection.execute(select(orders.c.client_order_id, orders.c.filled))).all()
+    before = await sent(engine)
     await downgrade(engine, revision)
     assert await described(engine) == at_revision
     await upgrade(engine)
     assert await described(engine) == fresh
-    async with engine.connect() as connection:
-        assert (await connection.execute(select(orders.c.client_order_id, orders.c.filled))).all() == before
-    async with await Database.open(empty_location) as database:
-        assert all(finding.holds for finding in await verify_ledger(runner(ACCOUNT), database, seeding.ACCOUNT))
+    await assert_as_before(engine, empty_location, before)
 
 
 async def test_the_migrations_make_the_tables_of_the_code(engine: AsyncEngine) -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from hypothesis import assume, given, settings
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.risk_cases import (
@@ -113,11 +114,28 @@ def desks(draw: st.DrawFn) -> GateInputs:
     )
 
 
-@settings(max_examples=3 * settings.default.max_examples)
-@given(intents(NUMBERS, NUMBERS), desks(), st.lists(NUMBERS, min_size=6, max_size=6), st.booleans())
+# Each costs the search for examples more than the gate: a hundred or two of each here, and thousands in the slow suite.
+MANY = settings(max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
+HOSTILE = (intents(NUMBERS, NUMBERS), desks(), st.lists(NUMBERS, min_size=6, max_size=6), st.booleans())
+
+
+@given(*HOSTILE)
 def test_hostile_numbers_never_raise_and_are_never_approved(
     intent: TradeIntent, given_inputs: GateInputs, numbers: list[Decimal], poisoned: bool
 ) -> None:
+    _hostile_numbers_are_denied(intent, given_inputs, numbers, poisoned)
+
+
+@pytest.mark.slow
+@MANY
+@given(*HOSTILE)
+def test_thousands_of_hostile_numbers_never_raise_and_are_never_approved(
+    intent: TradeIntent, given_inputs: GateInputs, numbers: list[Decimal], poisoned: bool
+) -> None:
+    _hostile_numbers_are_denied(intent, given_inputs, numbers, poisoned)
+
+
+def _hostile_numbers_are_denied(intent: TradeIntent, given_inputs: GateInputs, numbers: list[Decimal], poisoned: bool) -> None:
     if poisoned:
         a, b, c, d, e, f = numbers
         given_inputs = replace(
@@ -180,9 +198,20 @@ def recomputed(intent: TradeIntent, desk: GateInputs, bounds: Limits) -> None:
         assert Fraction(start) - equity < Fraction(most) * Fraction(start)
 
 
-@settings(max_examples=4 * settings.default.max_examples)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(good_orders(), desks())
 def test_what_is_approved_keeps_to_the_limits(intent: TradeIntent, desk: GateInputs) -> None:
+    _approved_is_within_limits(intent, desk)
+
+
+@pytest.mark.slow
+@MANY
+@given(good_orders(), desks())
+def test_what_is_approved_of_thousands_keeps_to_the_limits(intent: TradeIntent, desk: GateInputs) -> None:
+    _approved_is_within_limits(intent, desk)
+
+
+def _approved_is_within_limits(intent: TradeIntent, desk: GateInputs) -> None:
     bounds = limits(approval_above_notional=5_000, risk_per_trade="0.05")
     if decide(intent, desk, bounds).verdict is Verdict.APPROVED:
         recomputed(intent, desk, bounds)
@@ -191,9 +220,25 @@ def test_what_is_approved_keeps_to_the_limits(intent: TradeIntent, desk: GateInp
 RANK = {Verdict.DENIED: 0, Verdict.NEEDS_APPROVAL: 1, Verdict.APPROVED: 2}
 
 
-@settings(max_examples=4 * settings.default.max_examples)
-@given(good_orders(), desks(), st.sampled_from(sorted(Limits.model_fields)), st.integers(1, 99))
+TIGHTENING = (good_orders(), desks(), st.sampled_from(sorted(Limits.model_fields)), st.integers(1, 99))
+
+
+@settings(max_examples=2 * settings.default.max_examples)
+@given(*TIGHTENING)
 def test_tightening_a_limit_never_lets_more_through(intent: TradeIntent, desk: GateInputs, key: str, percent: int) -> None:
+    _tighter_lets_no_more_through(intent, desk, key, percent)
+
+
+@pytest.mark.slow
+@MANY
+@given(*TIGHTENING)
+def test_tightening_a_limit_thousands_of_times_never_lets_more_through(
+    intent: TradeIntent, desk: GateInputs, key: str, percent: int
+) -> None:
+    _tighter_lets_no_more_through(intent, desk, key, percent)
+
+
+def _tighter_lets_no_more_through(intent: TradeIntent, desk: GateInputs, key: str, percent: int) -> None:
     base = limits(risk_per_trade="0.05", approval_above_notional=20_000)
     before = getattr(base, key)
     share = D(percent) / 100 if direction(key) is Tighter.LOWER else 1 + D(percent) / 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,12 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
         sizes = [size for size in (wish.quantity, wish.notional, wish.fraction) if size is not None]
         assert len(sizes) == 1
         float(sizes[0])
+
+
+@pytest.mark.parametrize("part", [", ", "? ", "1,", "now ", "buy 1 btc, ", "$1 ", "a "])
+def test_a_text_made_to_be_slow_is_read_at_once(part: str) -> None:
+    text = f"buy {part * 4_000}"[:7_998] + "x!"
+    began = time.process_time()
+    assert sounds_like_an_order(text)
+    assert wishes(text) is None
+    assert time.process_time() - began < 0.2

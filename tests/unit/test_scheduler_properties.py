@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,14 +37,23 @@ TIMING = st.one_of(
 NUMBERS = itertools.count()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(TIMING, st.sampled_from(Misfire), st.sampled_from(Overlap), STEPS)
-def test_no_tick_runs_twice_and_the_policy_holds(
-    sqlite_template: Path, tmp_path: Path, timing: Plan, misfire: Misfire, overlap: Overlap, steps: list[tuple[int, int, str]]
-) -> None:
-    location = tmp_path / f"{next(NUMBERS)}.db"
-    location.write_bytes(sqlite_template.read_bytes())
-    asyncio.run(_live_through(location, replace(timing, misfire=misfire, overlap=overlap), steps))
+PLANS = st.builds(
+    lambda timing, misfire, overlap: replace(timing, misfire=misfire, overlap=overlap),
+    TIMING, st.sampled_from(Misfire), st.sampled_from(Overlap),
+)  # fmt: skip
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PLANS, STEPS)
+def test_no_tick_runs_twice_and_the_policy_holds(tmp_path: Path, plan: Plan, steps: list[tuple[int, int, str]]) -> None:
+    asyncio.run(_live_through(tmp_path / f"{next(NUMBERS)}.db", plan, steps))
+
+
+@pytest.mark.slow
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PLANS, STEPS)
+def test_no_tick_runs_twice_in_many_histories(tmp_path: Path, plan: Plan, steps: list[tuple[int, int, str]]) -> None:
+    asyncio.run(_live_through(tmp_path / f"{next(NUMBERS)}.db", plan, steps))
 
 
 async def _live_through(location: Path, plan: Plan, steps: list[tuple[int, int, str]]) -> None:

@@ -131,8 +131,12 @@ def _told(account: BrokerAccount) -> dict[str, object]:
 def _checked(url: str | None) -> str | None:
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.port != 0
+    except ValueError:  # brackets around no address, or a port that is no number or too high
+        is_address = False
+    if not is_address or parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise InvalidInput(f"{url!r} is no address of a venue", not_done="Nothing was added", next_step="Write https://HOST")
     if parts.scheme == "http" and parts.hostname not in _LOCAL:
         raise InvalidInput(

@@ -58,6 +58,7 @@ class Control:
         """
         why = self._allowed(principal, reason)
         async with self._database.transaction() as uow:
+            await uow.claims.take(self._account_id)  # what is changed is what the desk wrote last, not what it is writing over
             now = self._clock.now()
             before = await load_risk(uow, self._account_id, now)
             equity = (await uow.portfolios.load(self._account_id)).equity(prices)
@@ -70,6 +71,7 @@ class Control:
     ) -> AccountRisk:
         why = self._allowed(principal, reason)
         async with self._database.transaction() as uow:
+            await uow.claims.take(self._account_id)  # what is changed is what the desk wrote last, not what it is writing over
             now = self._clock.now()
             before = await load_risk(uow, self._account_id, now)
             after = move(before, why, now)

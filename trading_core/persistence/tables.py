@@ -92,7 +92,8 @@ snapshots = Table(
 )
 
 # `sequence` keeps the order in which runs were started: simulated clocks repeat and cannot tell it. `number` counts the
-# cycles of a session that came before, from 0. `queue` writes one before it is started: `started_at` and `as_of` are then when it was asked for.
+# cycles of a session that came before, from 0. `queue` writes a run before it is started: `started_at` and `as_of` are then when
+# it was asked for.
 runs = Table(
     "runs",
     metadata,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from langchain_core.language_models import BaseChatModel
 
 from api.http.settings import ApiSettings
 from api.state import RequestObserver
@@ -65,13 +66,20 @@ async def manned(
     working: bool = True,
     api: ApiSettings | None = None,
     observer: RequestObserver | None = None,
+    model: BaseChatModel | None = None,
     **limits: Any,
 ) -> AsyncIterator[Manned]:
     """Account `paper` before the hour in which its cycle buys SOL/USDT."""
     settings = config(start=ENTRY, limits={"approval_above_notional": None, **limits})
     async with doors(location, api, observer=observer) as opened, opened.state.log.open():
         listener = opened.state.log.listener(ACCOUNT)
-        given: dict[str, Any] = {"feed": entry_feed(), "at": ENTRY, "listener": listener, "opened": opened.world.database}
+        given: dict[str, Any] = {
+            "feed": entry_feed(),
+            "at": ENTRY,
+            "listener": listener,
+            "opened": opened.world.database,
+            "model": model,
+        }
         async with TradingSystem.open(settings, home, **given) as system:
             assert system.desk.account_id == ACCOUNT
             opened.state.desks.add(system)

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from api.http.dependencies import Caller, holds_secret
 from tests.unit.auth_cases import PASSWORD
 from tests.unit.http.doors import Doors
+from trading_core.auth.opaque import digest
 
 KEY = {"Idempotency-Key": "0b6c1d1e-6a54"}
 NEW = {"username": "carol", "email": "carol@example.org", "password": PASSWORD.get_secret_value(), "role": "viewer"}
@@ -123,7 +124,7 @@ async def test_a_key_whose_process_died_is_free_again_after_a_while(desk: Doors)
     route = Counting(desk)
     await desk.as_user("trader")
     async with desk.world.database.transaction() as uow:  # what a process leaves that is killed at work
-        await uow.kept_answers.begin("user:trader", KEY["Idempotency-Key"], "a request", desk.world.clock.now())
+        await uow.kept_answers.begin("user:trader", digest(KEY["Idempotency-Key"]), "a request", desk.world.clock.now())
     desk.world.later(seconds=2 * desk.state.settings.request_timeout - 1)
     assert (await desk.ask("POST", "/count", "trader", headers=KEY)).status_code == 422
     desk.world.later(seconds=1)
@@ -141,6 +142,17 @@ async def test_a_kept_answer_is_forgotten_after_a_day(desk: Doors) -> None:
     desk.world.clock.advance_to(desk.world.clock.now() + timedelta(hours=1))
     assert (await desk.ask("POST", "/count", headers=headers)).json() == {"done": 2}
     assert route.done == 2
+
+
+async def test_what_is_too_old_is_not_in_the_database_for_long(desk: Doors) -> None:
+    key = (await desk.ask("POST", "/api/v1/auth/api-keys", "trader", json={"name": "k", "scopes": ["market:read"]})).json()["key"]
+    Counting(desk)
+    for hours, rows in ((0, 1), (0, 2), (24, 3), (2, 2)):
+        desk.world.clock.advance_to(desk.world.clock.now() + timedelta(hours=hours))
+        headers = {"Idempotency-Key": f"number-{desk.world.clock.now():%d%H}-{rows}", "X-API-Key": key}
+        assert (await desk.ask("POST", "/count", headers=headers)).status_code == 201
+        async with desk.world.database.reading() as uow:
+            assert len(await uow.kept_answers._all(_every_row())) == rows
 
 
 async def test_a_stream_is_let_through_and_not_kept(desk: Doors) -> None:

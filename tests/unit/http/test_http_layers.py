@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from api.app import server_config
 from api.http.settings import ApiSettings, Environment
+from api.live.frames import LONGEST
 from tests.unit.auth_cases import PASSWORD
 from tests.unit.http.doors import Doors, doors
 from trading_core.domain.errors import StoreUnavailable
+from trading_core.persistence.session import Database
 
 LOGIN = {"name": "trader", "password": PASSWORD.get_secret_value()}
 
@@ -232,6 +235,24 @@ async def test_alive_and_ready(desk: Doors) -> None:
         assert (await desk.ask("GET", path, headers={"Authorization": "Bearer nonsense"})).status_code == 200
         [check] = (await desk.ask("GET", path, "auditor")).json()["checks"]
         assert (check["name"], check["passed"]) == ("database", True)
+
+
+async def test_many_who_ask_whether_it_is_ready_cost_the_database_little(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    database, readings = type(desk.world.database), list[int]()
+    read = database.revision
+
+    async def counted(self: Database) -> str | None:
+        readings.append(1)
+        return await read(self)
+
+    monkeypatch.setattr(database, "revision", counted)
+    answers = await asyncio.gather(*(desk.ask("GET", "/readyz") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(readings) <= 10
+
+
+async def test_a_frame_of_a_socket_is_not_read_far_beyond_what_one_may_have(desk: Doors) -> None:
+    assert server_config(desk.app, desk.state.settings, "127.0.0.1", 0).ws_max_size <= 4 * LONGEST
 
 
 async def test_a_database_that_is_gone_is_alive_and_not_ready(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,14 +134,17 @@ def test_who_was_let_in_is_known_for_a_second_and_never_without_bound() -> None:
     recent = RecentLogins(lambda: now[0])
     user = User("id", "alice", "a@example.org", Role.VIEWER, True, START)
     identity = Identity(user, principal_of(user), login_id="x")
-    recent.put("token", identity)
+    recent.put("token", identity, recent.era)
     assert recent.get("token") is identity
     assert recent.get("token ") is None
     now[0] = FOR
     assert recent.get("token") is None
     for number in range(3 * MOST):
-        recent.put(str(number), identity)
+        recent.put(str(number), identity, recent.era)
     assert len(recent._known) <= MOST
     assert "token" not in repr(recent._known)
+    era = recent.era
     recent.clear()
     assert recent.get(str(3 * MOST - 1)) is None
+    recent.put("token", identity, era)
+    assert recent.get("token") is None, "it was looked up before the logins ended"

@@ -112,6 +112,8 @@ async def test_too_many_requests_are_told_so(sqlite_copy: Path) -> None:
         assert 1 <= int(answers[-1].headers["retry-after"]) <= WINDOW + 1
         assert answers[-1].headers["ratelimit"].startswith('"address";r=0;')
         assert (await desk.ask("GET", "/livez")).status_code == 200, "whoever watches the process is not turned away"
+        guess = {"X-API-Key": "at_0_guess"}
+        assert (await desk.ask("GET", "/readyz", headers=guess)).status_code == 429, "who tries keys is no such watcher"
 
 
 @pytest.mark.parametrize("per", ["logins_per_ip", "logins_per_name"])

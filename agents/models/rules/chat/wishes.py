@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agents.plain_words import ASSET_NAMES
 
+_LONGEST = 500  # characters: what is longer is no order, and the patterns take a time that grows with the square of it
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _PRICE = rf"[$€]?({_NUMBER})"
 _SYMBOL = r"([a-z0-9]{2,10}(?:/[a-z]{2,6})?)"
@@ -55,6 +56,8 @@ def sounds_like_an_order(words: str) -> bool:
 
 def wishes(words: str) -> list[Wish] | None:
     """The orders of a text in lower case; None when any part of it is not understood."""
+    if len(words) > _LONGEST:
+        return None
     text = _TAIL.sub("", _POLITE.sub("", words.strip()))
     found = []
     for part in re.split(r"(?:,? and (?:then )?|, then |; ?|, )(?=(?:buy|sell|close|exit|liquidate|dump)\b)", text):
