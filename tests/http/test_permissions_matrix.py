@@ -21,9 +21,7 @@ from tests.http.estate import WHY, Estate, estate, login_body
 from tests.unit.auth_cases import PASSWORD
 
 # One estate for all rows: some of them use up what others then find gone.
-pytestmark = pytest.mark.xdist_group("permissions")
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("permissions")]
 
 COLUMNS = ("nobody", "key", "stranger", "viewer", "auditor", "trader", "admin")
 TABLE = """
