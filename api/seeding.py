@@ -17,9 +17,9 @@ from graph.markets import make_feed
 from graph.ticks import DEFAULT_START
 from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Principal, operator
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock, iso
 from trading_core.domain.errors import MarketDataUnavailable
 from trading_core.domain.intents import TradeIntent, Verdict, make_intent_id

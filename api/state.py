@@ -11,9 +11,9 @@ from api.http.settings import ApiSettings
 from api.http.shared_reads import SharedReads
 
 if TYPE_CHECKING:
-    from graph.desks import Desks
-    from graph.event_log import EventLog
-    from graph.run_manager import RunManager
+    from graph.runs.desks import Desks
+    from graph.runs.event_log import EventLog
+    from graph.runs.manager import RunManager
     from trading_core.auth.service import Auth
     from trading_core.domain.clock import Clock
     from trading_core.persistence.session import Database

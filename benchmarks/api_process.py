@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `benchmarks`
 import uvicorn
 
 from api.door import bind
-from graph.event_log import EventLog
+from graph.runs.event_log import EventLog
 from trading_core.domain.clock import SystemClock
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database

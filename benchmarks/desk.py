@@ -37,8 +37,8 @@ from tests.unit import risk_cases
 from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, RUNNER, TRADER, buy, sell
 from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import DEPOSIT, PLAIN, at, instrument
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.intents import TradeIntent, Verdict
 from trading_core.domain.market import Timeframe

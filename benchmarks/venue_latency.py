@@ -49,9 +49,9 @@ from tests.venues.binance import LOCAL as BINANCE
 from tests.venues.six import SIX
 from trading_core.auth.permissions import operator
 from trading_core.brokers.accounts import BrokerAccounts
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import open_client
 from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import open_client
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.intents import Verdict
 from trading_core.domain.money import plain

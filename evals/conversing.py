@@ -12,9 +12,9 @@ from evals.prices import Price
 from evals.questions import Question
 from evals.trajectory import Asked, Card, Talk, ToolUse
 from graph.conversation.turn import take_turn
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_manager import RunManager
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
 from graph.system import TradingSystem
 from tools.registry import CHAT_TOOLS
 from trading_core.auth.agents import runner

@@ -15,7 +15,7 @@ from trading_core.brokers.accounts import BrokerAccounts
 from trading_core.brokers.base import Broker
 from trading_core.brokers.factory import BrokerFactory
 from trading_core.brokers.throttle import Throttle, Throttles
-from trading_core.brokers.venues import profile_of
+from trading_core.brokers.venues.profiles import profile_of
 from trading_core.domain.clock import Clock, SystemClock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed

@@ -12,7 +12,7 @@ from agents.agent import Agent, AgentContext, Outcome
 from agents.answers import Answer
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.spec import AgentName
-from graph.agent_control import AgentControl
+from graph.control.agent_control import AgentControl
 from graph.events import EventKind, Listener, RunEvent
 from tools.computed import Computed
 from tools.context import Facts, RunRecord

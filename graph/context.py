@@ -8,7 +8,7 @@ from decimal import Decimal
 from agents.spec import AgentName
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
-from graph.pauses import Paused
+from graph.control.pauses import Paused
 from graph.snapshot import Snapshots
 from graph.state import CycleState, SymbolTask
 from trading_core.auth.permissions import Principal

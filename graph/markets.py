@@ -18,7 +18,7 @@ from graph.accounts import VenueAccess
 from graph.config import SessionConfig
 from graph.snapshot import WINDOW
 from graph.ticks import DEFAULT_CYCLES, DEFAULT_START
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.market import MarketFeed
 

@@ -14,10 +14,10 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
 from agents.answers import ExecutionPlan, MarketView, RebalancePlan, RiskPlan, Signal
-from graph.budgets import orders_left
 from graph.caution import silent
 from graph.context import CycleContext
-from graph.pauses import Paused
+from graph.control.budgets import orders_left
+from graph.control.pauses import Paused
 from graph.proposals import IntentMaker, shown_to_execution, shown_to_risk
 from graph.state import CycleState, SymbolTask
 from graph.wanted import wanted

@@ -16,8 +16,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 
 from graph.context import CycleContext
-from graph.run_ending import TOLD_LAST, end_run
-from graph.run_ids import run_id_at
+from graph.runs.ending import TOLD_LAST, end_run
+from graph.runs.ids import run_id_at
 from graph.state import CycleState
 from graph.telemetry import traced
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError

@@ -13,13 +13,13 @@ from typing import Any
 from graph.accounts import VenueAccess
 from graph.channels import ChannelAccess
 from graph.config import SessionConfig
-from graph.desks import Desks
-from graph.event_log import EventLog
 from graph.events import Listener, RunEvent, ignore
 from graph.folders import Folders
-from graph.leases import LeaseTimes, LostLease, holding
 from graph.markets import closing, make_feed
-from graph.run_manager import RunManager
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.leases import LeaseTimes, LostLease, holding
+from graph.runs.manager import RunManager
 from graph.schedules.plan import Plan
 from graph.schedules.scheduler import Scheduler
 from graph.schedules.service import Schedules

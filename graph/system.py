@@ -49,9 +49,9 @@ from tools.registry import CHAT_TOOLS, TOOLS
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.agents import runner
 from trading_core.brokers.base import Broker
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
 from trading_core.domain.errors import ConfigurationError, StoreUnavailable
 from trading_core.domain.market import MarketFeed

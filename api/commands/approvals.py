@@ -34,8 +34,8 @@ async def _decide(home: Path, prefix: str, reason: str, location: str | None, *,
     from api.console.screen import output
     from api.console.text import exact
     from api.ledgers import find_approval
-    from graph.leases import lease_of
-    from graph.run_waking import tell_answer
+    from graph.runs.leases import lease_of
+    from graph.runs.waking import tell_answer
     from trading_core.auth.permissions import operator
     from trading_core.domain.clock import SimulatedClock, SystemClock
     from trading_core.execution.approving import Approvals

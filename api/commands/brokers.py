@@ -97,7 +97,7 @@ def list_brokers(ctx: HomeContext, database: DeskLocation = None, as_json: AsJso
     from api.console.screen import output, table
     from api.console.text import clean, when
     from graph.folders import desk_ledger
-    from trading_core.brokers.venues import PROFILES
+    from trading_core.brokers.venues.profiles import PROFILES
     from trading_core.domain.clock import iso
 
     async def read() -> tuple[tuple[BrokerAccount, ...], set[tuple[str, str]]]:
@@ -154,7 +154,7 @@ def check(
     from api.console.screen import output
     from api.venue_access import any_venue_access
     from graph.venue_health import look
-    from trading_core.brokers.venues import profile_of
+    from trading_core.brokers.venues.profiles import profile_of
     from trading_core.domain.clock import SystemClock
 
     async def work() -> list[AccountHealth]:

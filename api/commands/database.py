@@ -177,7 +177,7 @@ async def _seed(home: Path, location: str | None) -> None:
 
     from api import seeding
     from graph.folders import Folders
-    from trading_core.brokers.paper_store import PaperStore
+    from trading_core.brokers.paper.store import PaperStore
     from trading_core.domain.errors import ConfigurationError
     from trading_core.persistence import checkup
     from trading_core.persistence.engines import parse_location, shown

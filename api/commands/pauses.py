@@ -18,7 +18,7 @@ from api.home import HomeContext
 from trading_core.persistence.desk_records import PauseKind
 
 if TYPE_CHECKING:
-    from graph.pauses import Pauses
+    from graph.control.pauses import Pauses
     from trading_core.auth.permissions import Principal
     from trading_core.persistence.desk_records import Pause
     from trading_core.persistence.session import Database
@@ -75,7 +75,7 @@ def pauses(ctx: HomeContext, account: Account = None, database: DeskLocation = N
 async def _opened(
     ctx: HomeContext, location: str | None, account: str | None
 ) -> AsyncIterator[tuple[Pauses, Principal, str, Database]]:
-    from graph.pauses import Pauses
+    from graph.control.pauses import Pauses
     from trading_core.domain.clock import SystemClock
 
     async with desk_database(ctx.obj, location) as database:

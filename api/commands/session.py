@@ -36,7 +36,7 @@ from graph.snapshot import check_listed
 from graph.system import TradingSystem
 from graph.ticks import ticks
 from trading_core.auth.agents import runner
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
 from trading_core.persistence.records import RunRecord, RunState, RunTrail

@@ -16,7 +16,7 @@ from graph.venue_health import AccountHealth
 from trading_core.brokers.health import HealthReport
 from trading_core.brokers.latency import Call
 from trading_core.brokers.permissions import KeyPermissions
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.execution.reconcile import Reconciliation, Row
 
 _REPORT = TypeAdapter(HealthReport)

@@ -11,7 +11,7 @@ from contextlib import aclosing, suppress
 from api.live.access import RunFacts, facts_of
 from api.live.inbox import Inbox
 from api.live.told import Told
-from graph.event_log import EventLog
+from graph.runs.event_log import EventLog
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.persistence.desk_records import StoredEvent
 from trading_core.persistence.records import RunKind

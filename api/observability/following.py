@@ -15,8 +15,8 @@ from trading_core.domain.orders import OrderState
 from trading_core.execution.quality import measure
 
 if TYPE_CHECKING:
-    from graph.desks import Desks
-    from graph.event_log import EventLog
+    from graph.runs.desks import Desks
+    from graph.runs.event_log import EventLog
     from trading_core.persistence.desk_records import StoredEvent
     from trading_core.persistence.session import Database
 

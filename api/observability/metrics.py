@@ -27,8 +27,8 @@ from api.observability.process_metrics import ProcessState
 from api.observability.run_metrics import RunMetrics
 
 if TYPE_CHECKING:
-    from graph.desks import Desks
-    from graph.event_log import EventLog
+    from graph.runs.desks import Desks
+    from graph.runs.event_log import EventLog
     from trading_core.persistence.session import Database
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

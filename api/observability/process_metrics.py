@@ -14,7 +14,7 @@ from trading_core.brokers.watched import WatchedBroker
 from trading_core.domain.market import ReadingState
 
 if TYPE_CHECKING:
-    from graph.desks import Desks
+    from graph.runs.desks import Desks
     from trading_core.persistence.session import Database
 
 _MILLI = 1_000

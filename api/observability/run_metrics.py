@@ -8,7 +8,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from graph.costs import price_as_recorded
+from graph.control.costs import price_as_recorded
 from graph.events import FINAL, EventKind
 from tools.registry import CHAT_TOOLS, TOOLS
 from trading_core.auth.agents import AgentName

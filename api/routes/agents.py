@@ -12,8 +12,8 @@ from api.http.problems import NotFound
 from api.schemas.agents import AgentModelIn, AgentOut, AgentsOut, PauseIn, PauseOut
 from api.schemas.schedules import BudgetBody, BudgetOut
 from api.state import ApiState
-from graph.agent_desk import AgentDesk, AgentView
-from graph.pauses import Pauses
+from graph.control.agent_desk import AgentDesk, AgentView
+from graph.control.pauses import Pauses
 from trading_core.auth.agents import AGENT_ACTIONS
 from trading_core.auth.permissions import Action
 from trading_core.persistence.desk_records import PauseKind

@@ -19,7 +19,7 @@ from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.accounts import BrokerAccounts
 from trading_core.brokers.breaker import BreakerState
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.brokers.watched import WatchedBroker
 from trading_core.domain.errors import InvalidInput
 from trading_core.persistence.repositories.broker_accounts import BrokerAccount

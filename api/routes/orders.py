@@ -16,8 +16,8 @@ from api.services.cursors import place, time_and_id
 from api.services.desks import Worker, worker_of
 from api.services.order_views import fill_out, order_detail, order_out
 from api.state import ApiState
-from graph.orders import OrderTicket
-from graph.run_ids import run_id_of
+from graph.runs.ids import run_id_of
+from graph.runs.orders import OrderTicket
 from trading_core.auth.permissions import Action
 from trading_core.domain.errors import InvalidInput, LedgerError
 from trading_core.domain.orders import Order, Purpose

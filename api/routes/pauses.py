@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.http.dependencies import OnAccount, State, on_account
 from api.schemas.agents import PauseIn, PauseOut, PausesOut
-from graph.pauses import Pauses
+from graph.control.pauses import Pauses
 from trading_core.auth.permissions import Action
 from trading_core.persistence.desk_records import PauseKind
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from api.schemas.common import Answer, Body, Instant, Reason
 from api.schemas.fields import shown_as
 from api.schemas.schedules import BudgetOut, UsedOut
-from graph.agent_desk import AgentView
+from graph.control.agent_desk import AgentView
 from trading_core.persistence.desk_records import Pause, PauseKind
 
 _PAUSE: dict[str, object] = {

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.schemas.common import Amount, Answer, Body, Instant
 from api.schemas.fields import shown_as
-from graph.budgets import Spent
+from graph.control.budgets import Spent
 from graph.schedules.plan import LONGEST_NAME, MOST_SYMBOLS, Plan
 from graph.schedules.skipping import SkipReason
 from graph.schedules.standing import Standing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from api.state import ApiState
-from graph.leases import lease_of
+from graph.runs.leases import lease_of
 from graph.system import TradingSystem
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import MarketDataUnavailable

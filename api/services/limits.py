@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from api.services.marks import Marks
-from graph.desks import Desks
+from graph.runs.desks import Desks
 from trading_core.domain.errors import MarketDataUnavailable
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Order, Purpose, Side

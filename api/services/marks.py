@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
-from graph.desks import Desks
+from graph.runs.desks import Desks
 from graph.system import TradingSystem
 from trading_core.domain.errors import MarketDataError, UnknownSymbol
 from trading_core.domain.market import Ticker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.state import ApiState
-from graph.leases import lease_of
+from graph.runs.leases import lease_of
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.persistence.migrate import newest
 

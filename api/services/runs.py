@@ -10,7 +10,7 @@ from api.schemas.runs import AgentDecisionOut, EvidenceOut, RunAskedOut, RunOut,
 from api.services.desks import Worker, worker_of
 from api.services.order_views import decision_out, intent_out, order_detail
 from api.state import ApiState
-from graph.run_ids import run_id_of
+from graph.runs.ids import run_id_of
 from trading_core.auth.permissions import Principal
 from trading_core.persistence.desk_records import RunRequest
 from trading_core.persistence.records import RunKind, RunRecord, RunTrail

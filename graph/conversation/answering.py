@@ -16,7 +16,7 @@ from graph.conversation.facts import DeskFacts
 from graph.conversation.memory import history
 from graph.conversation.state import TurnContext
 from graph.conversation.streaming import Told
-from graph.event_data import jsonable
+from graph.runs.event_data import jsonable
 from trading_core.domain.clock import Clock, iso
 from trading_core.persistence.desk_records import Author, Message, Proposal
 from trading_core.persistence.records import AnswerRecord, EvidenceRecord, Outcome

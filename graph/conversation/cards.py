@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from graph.event_data import decision_json, jsonable
-from graph.orders import OrderTicket, make_intent
+from graph.runs.event_data import decision_json, jsonable
+from graph.runs.orders import OrderTicket, make_intent
 from graph.system import TradingSystem
 from tools.context import Facts, number
 from trading_core.auth.permissions import Principal

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from graph.conversation.cards import order_run_id
-from graph.orders import OrderTicket, require_not_paused
-from graph.run_manager import RunManager
+from graph.runs.manager import RunManager
+from graph.runs.orders import OrderTicket, require_not_paused
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ApprovalError, RunError

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from agents.spec import AgentName
-from graph.agent_control import AgentControl
+from graph.control.agent_control import AgentControl
 from graph.conversation.facts import View
-from graph.event_log import EventLog
+from graph.runs.event_log import EventLog
 from graph.system import TradingSystem
 from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from agents.chat import Hearer
 from agents.spec import AgentName
-from graph.event_log import EventLog
 from graph.events import EventKind
+from graph.runs.event_log import EventLog
 from tools.context import Evidence
 
 BATCH_SECONDS = 0.05

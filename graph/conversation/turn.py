@@ -9,14 +9,14 @@ from functools import cache
 
 from agents.plain_words import own_words
 from agents.spec import AgentName
-from graph.agent_control import AgentControl
+from graph.control.agent_control import AgentControl
 from graph.conversation.facts import look
 from graph.conversation.graph import TurnGraph, build
 from graph.conversation.memory import MOST_MESSAGES, spoken_of
 from graph.conversation.routing import symbols_in
 from graph.conversation.state import TurnContext
-from graph.event_log import EventLog
 from graph.runner import RunResult
+from graph.runs.event_log import EventLog
 from graph.system import TradingSystem
 from trading_core.auth.agents import AGENT_ACTIONS
 from trading_core.auth.permissions import Action, Principal

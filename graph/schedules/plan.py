@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from graph.budgets import check_budget, session_of
-from graph.pauses import SYMBOL
+from graph.control.budgets import check_budget, session_of
+from graph.control.pauses import SYMBOL
 from graph.schedules.timetable import check_timing
 from trading_core.domain.errors import InvalidInput
 from trading_core.persistence.desk_records import Budget, Misfire, Overlap, Schedule

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from graph.run_ids import run_id_at
-from graph.run_queue import queue_run
+from graph.runs.ids import run_id_at
+from graph.runs.queue import queue_run
 from graph.schedules.service import Schedules
 from graph.schedules.skipping import Skip, SkipReason, why_skip
 from graph.schedules.standing import TICK_SKIPPED

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from graph.pauses import Pauses
-from graph.run_ids import run_id_of
-from graph.run_queue import queue_run
+from graph.control.pauses import Pauses
+from graph.runs.ids import run_id_of
+from graph.runs.queue import queue_run
 from graph.schedules.plan import Plan
 from graph.schedules.standing import Standing, standing
 from graph.schedules.timetable import next_ticks

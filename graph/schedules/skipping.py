@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from graph.budgets import spent_by_schedule
-from graph.pauses import Paused
+from graph.control.budgets import spent_by_schedule
+from graph.control.pauses import Paused
 from trading_core.auth.identity import user_principal
 from trading_core.auth.permissions import Action
 from trading_core.persistence.desk_records import Overlap, Pause, Schedule

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from graph.budgets import Spent, spent_by_schedule
-from graph.run_ids import run_id_at
+from graph.control.budgets import Spent, spent_by_schedule
+from graph.runs.ids import run_id_at
 from graph.schedules.skipping import Skip, why_skip
 from trading_core.persistence.desk_records import Schedule, StoredEvent
 from trading_core.persistence.records import RunRecord

@@ -8,7 +8,7 @@ from decimal import Decimal
 from tests.acceptance.account import FAR_BELOW, Account
 from tests.acceptance.case import case, line_case
 from tests.acceptance.venue_account import VenueAccount
-from trading_core.brokers.client_ids import fit
+from trading_core.brokers.venues.client_ids import fit
 from trading_core.domain.errors import OrderRefused
 from trading_core.domain.intents import make_client_order_id, make_intent_id
 from trading_core.domain.orders import OrderState, Purpose, Side

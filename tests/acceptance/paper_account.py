@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.acceptance.account import DEPOSIT, OTHER_PRICE, PRICE, Account
 from tests.venues.engine_types import QUOTE, RECEIVED, Fees
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.instruments import FeeCurrency, Instrument
 from trading_core.domain.market import Bar, MarketFeed, Ticker, Timeframe

@@ -14,7 +14,7 @@ from tests.acceptance.all_cases import ALL
 from tests.acceptance.case import PAPER, Case
 from tests.acceptance.run import VENUES, Cell, Outcome, run_table
 from tests.acceptance.table import print_table
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.profiles import PROFILES
 
 
 async def _kept(account: Account) -> None:

@@ -22,8 +22,8 @@ from tests.venues.engine_types import Side as VenueSide
 from tests.venues.faults import Fault
 from tests.venues.local import ACCOUNT, Local, LocalVenue, QuickClock, opened
 from tests.venues.server import VenueServer
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.instruments import FeeCurrency
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.orders import Side

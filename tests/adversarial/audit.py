@@ -19,7 +19,7 @@ from graph.config import SessionConfig
 from graph.events import RunEvent
 from graph.folders import Folders
 from trading_core.brokers.base import OrderReport
-from trading_core.brokers.paper import PaperBroker
+from trading_core.brokers.paper.broker import PaperBroker
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.orders import OrderRequest

@@ -21,9 +21,9 @@ from tests.crash.quoted_feed import QuotedFeed
 from tests.venues.local import LocalVenue
 from tests.venues.six import SIX
 from trading_core.brokers.base import Broker
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Exchange, open_client
 from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Exchange, open_client
 from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import MarketFeed

@@ -31,8 +31,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, PLAIN, at, instrument
 from trading_core.brokers.base import Balance, OrderReport
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock, iso
 from trading_core.domain.errors import BrokerError, OrderRefused
 from trading_core.domain.instruments import Instrument

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from api.http.settings import ApiSettings
 from api.observability.metrics import Metrics
-from graph.leases import lease_of
+from graph.runs.leases import lease_of
 from tests.unit.auth_cases import PASSWORD, ROOT
 from tests.unit.http.manned_cases import Manned, manned
 from trading_core.auth.permissions import Action

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from api.http.settings import ApiSettings
 from api.live.hub import end_followers
-from graph.agent_control import AgentControl
+from graph.control.agent_control import AgentControl
 from tests.http.talking_desk import TalkingDesk, talking_desk
 from trading_core.auth.permissions import Action
 from trading_core.persistence.desk_records import Author

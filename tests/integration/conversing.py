@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_manager import RunManager
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
 from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, config, entry_feed
 from trading_core.auth.permissions import Action, Principal

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from graph.config import SessionConfig
-from graph.run_worker import Pace
+from graph.runs.worker import Pace
 from tests.integration.manned import Manned, manned
 from tests.integration.worlds import config
 from trading_core.domain.errors import ApprovalError

@@ -11,10 +11,10 @@ from typing import Any
 
 from data_channels.market.synthetic import SyntheticFeed
 from graph.config import SessionConfig
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_manager import RunManager
-from graph.run_worker import Pace
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
+from graph.runs.worker import Pace
 from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, config, entry_feed
 from trading_core.auth.permissions import Principal, operator

@@ -16,10 +16,10 @@ from api.http.rate_limits import RateLimits
 from api.http.settings import ApiSettings
 from api.observability.metrics import Metrics
 from api.state import ApiState
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_manager import RunManager
-from graph.run_queue import queue_run
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
+from graph.runs.queue import queue_run
 from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, HOUR, config, entry_feed
 from tests.unit import auth_cases

@@ -28,9 +28,9 @@ from tests.venues.engine_types import Status
 from tests.venues.local import ACCOUNT as AT_VENUE
 from tests.venues.local import LocalVenue
 from tests.venues.server import Seen, VenueServer, wall_clock_ms
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import open_client
 from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import open_client
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import AlgoTrendyError, BrokerError
 from trading_core.domain.intents import Verdict, make_intent_id

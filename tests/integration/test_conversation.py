@@ -15,8 +15,8 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from agents.grounding import problems
 from agents.models.rules import RulesModel
+from graph.control.pauses import Pauses
 from graph.conversation.proposals import confirm, dismiss
-from graph.pauses import Pauses
 from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, person, talking
 from tools.context import Evidence
 from trading_core.auth.permissions import Action

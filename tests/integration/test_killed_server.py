@@ -25,7 +25,7 @@ import httpx
 import pytest
 
 from graph.events import FINAL
-from graph.leases import lease_of
+from graph.runs.leases import lease_of
 from tests.http.estate import MANY
 from tests.integration.serve_process import LOGIN, WITHIN, Served, start
 from tests.model_replies import Body, Reply, say

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from graph.budgets import orders_left
+from graph.control.budgets import orders_left
+from graph.control.pauses import Pauses
 from graph.events import RunEvent
-from graph.pauses import Pauses
 from graph.schedules.skipping import SkipReason, why_skip
 from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, opened, trail

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from graph.desks import Desks
-from graph.event_log import EventLog
 from graph.events import FINAL
-from graph.orders import OrderTicket
-from graph.run_manager import RunManager
-from graph.run_worker import Pace
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
+from graph.runs.orders import OrderTicket
+from graph.runs.worker import Pace
 from tests.integration.held import Held
 from tests.integration.manned import Manned, manned
 from tests.integration.worlds import SYMBOLS, config, trail

@@ -14,7 +14,7 @@ import pytest
 
 from graph.events import FINAL
 from graph.folders import Folders
-from graph.orders import OrderTicket
+from graph.runs.orders import OrderTicket
 from tests.integration.killed_desks import settings
 from tests.integration.manned import Manned, manned
 from tests.integration.worlds import trail

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from graph.desks import Desks
 from graph.events import FINAL
-from graph.orders import OrderTicket
-from graph.run_ids import run_id_of
-from graph.run_manager import RunManager
+from graph.runs.desks import Desks
+from graph.runs.ids import run_id_of
+from graph.runs.manager import RunManager
+from graph.runs.orders import OrderTicket
 from tests.integration.manned import manned
 from tests.integration.worlds import config
 from trading_core.domain.errors import AlgoTrendyError

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
-from graph.run_ids import run_id_at
+from graph.runs.ids import run_id_at
 from graph.schedules.plan import Plan
 from graph.schedules.timetable import ticks_after
 from tests.unit.schedule_cases import open_timetable

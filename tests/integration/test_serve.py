@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
-from graph.leases import lease_of
+from graph.runs.leases import lease_of
 from tests.integration.serve_process import LOGIN, WITHIN, Served
 from tests.integration.serve_process import start as start_process
 from trading_core.persistence.session import Database

@@ -19,9 +19,9 @@ from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, PLAIN, at, instrument
 from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Action, Principal, operator
 from trading_core.brokers.base import Balance, Broker, OrderReport, Update
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.instruments import Instrument

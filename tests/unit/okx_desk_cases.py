@@ -9,8 +9,8 @@ from decimal import Decimal
 from tests.venues.local import Local
 from tests.venues.okx import LOCAL
 from trading_core.brokers.base import OrderReport
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.orders import OrderRequest, OrderType, Side
 
 D = Decimal

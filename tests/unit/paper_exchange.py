@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.unit.feeds import HOUR, START, BarFeed
 from trading_core.brokers.base import OrderReport
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.instruments import FeeCurrency, Instrument
 from trading_core.domain.market import Bar, Timeframe

@@ -16,8 +16,8 @@ from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Principal
 from trading_core.brokers.health import OpenAccount
 from trading_core.brokers.manager import BrokerManager
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.intents import TradeIntent, make_intent_id
 from trading_core.domain.market import Bar, Timeframe

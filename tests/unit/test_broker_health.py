@@ -19,11 +19,11 @@ from tests.venues.kraken import LOCAL as KRAKEN
 from tests.venues.local import Local, QuickClock, opened, serving
 from tests.venues.server import VenueServer
 from trading_core.brokers.breaker import BreakerState
-from trading_core.brokers.ccxt_client import Credentials
 from trading_core.brokers.health import HealthReport, check, check_all
 from trading_core.brokers.latency import Call
 from trading_core.brokers.permissions import KeyPermissions
 from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.orders import OrderRequest, OrderType, Side
 

@@ -19,10 +19,10 @@ from tests.venues.binance import LOCAL as BINANCE
 from tests.venues.local import opened, serving
 from trading_core.brokers.base import Balance, OrderReport
 from trading_core.brokers.breaker import BreakerState
-from trading_core.brokers.ccxt_client import Credentials
 from trading_core.brokers.health import OpenAccount
 from trading_core.brokers.latency import Call
 from trading_core.brokers.manager import BrokerManager, Route
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.clock import SimulatedClock, SystemClock
 from trading_core.domain.errors import AmbiguousOutcome, ConfigurationError, InvalidInput
 from trading_core.domain.instruments import Instrument

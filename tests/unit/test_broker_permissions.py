@@ -14,10 +14,10 @@ from tests.venues.faults import BAD_KEY, ERROR_BEFORE, NO_PERMISSION, Fault, ban
 from tests.venues.local import LocalVenue, QuickClock, opened, serving
 from tests.venues.server import VenueServer
 from tests.venues.six import SIX
-from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.permissions import NOT_TOLD, KeyPermissions, explained, permissions_of
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import OKX, PROFILES
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.profiles import OKX, PROFILES
 from trading_core.domain.errors import BrokerUnavailable, ConfigurationError, InvalidInput
 
 BYBIT_BODY = {

@@ -17,8 +17,8 @@ from tests.unit.paper_exchange import BTC, DEPOSIT, PLAIN, at, instrument, reque
 from trading_core.brokers.base import Missed, OrderReport
 from trading_core.brokers.breaker import Breaker, BreakerRules, BreakerState
 from trading_core.brokers.latency import Call, Latencies
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.brokers.watched import WatchedBroker
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused

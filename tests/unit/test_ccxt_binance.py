@@ -28,7 +28,7 @@ from tests.venues.faults import (
 )
 from tests.venues.local import Local, opened, serving
 from tests.venues.server import VenueServer
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side, TimeInForce
 

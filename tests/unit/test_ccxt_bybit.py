@@ -36,7 +36,7 @@ from tests.venues.faults import (
 from tests.venues.local import ACCOUNT, Local, opened, serving
 from tests.venues.server import Stream, VenueServer
 from trading_core.brokers.base import Missed, OrderReport, Update
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.clock import to_ms
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.market import Timeframe

@@ -21,8 +21,8 @@ from tests.venues.faults import REPLY_LOST
 from tests.venues.local import ACCOUNT, Local, opened, serving
 from tests.venues.server import Key, VenueServer, wall_clock_ms
 from trading_core.brokers.base import Missed, OrderReport, Update
-from trading_core.brokers.ccxt_client import Credentials
-from trading_core.brokers.ccxt_history import read_all
+from trading_core.brokers.venues.client import Credentials
+from trading_core.brokers.venues.history import read_all
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side
 

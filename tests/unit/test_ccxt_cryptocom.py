@@ -19,7 +19,7 @@ from tests.venues.faults import Fault, rate_limited
 from tests.venues.local import ACCOUNT, Local, opened, serving
 from tests.venues.server import VenueServer
 from trading_core.brokers.base import Broker, Missed, OrderReport, Update
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.money import Money
 from trading_core.domain.orders import Fill, OrderRequest, OrderState, OrderType, Side, TimeInForce

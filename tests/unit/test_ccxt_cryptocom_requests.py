@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_core.brokers.ccxt_client import Credentials, open_client
-from trading_core.brokers.ccxt_cryptocom import rerouted, routed
-from trading_core.brokers.ccxt_errors import Outcome, outcome_of
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import CRYPTOCOM
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.cryptocom import rerouted, routed
+from trading_core.brokers.venues.errors import Outcome, outcome_of
+from trading_core.brokers.venues.profiles import CRYPTOCOM
 
 NAMES = st.sampled_from(["order_id", "client_oid", "instrument_name", "ref_price", "spot_margin", "limit", "trigger"])
 VALUES = st.one_of(st.none(), st.text(max_size=4), st.integers(0, 9))

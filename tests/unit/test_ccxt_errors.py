@@ -9,12 +9,12 @@ import ccxt
 import pytest
 
 from tests.venues.local import QuickClock
-from trading_core.brokers.ccxt_client import Credentials, open_client
-from trading_core.brokers.ccxt_errors import OUTCOMES, Outcome, is_absent, is_passing, outcome_of, reading, writing
-from trading_core.brokers.ccxt_forms import form_of, misfits, passable_form
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venue_profile import VenueProfile
-from trading_core.brokers.venues import COINBASE, PROFILES, profile_of
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.errors import OUTCOMES, Outcome, is_absent, is_passing, outcome_of, reading, writing
+from trading_core.brokers.venues.forms import form_of, misfits, passable_form
+from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.brokers.venues.profiles import COINBASE, PROFILES, profile_of
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, ConfigurationError, OrderRefused
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import OrderRequest, OrderType, Side, TimeInForce

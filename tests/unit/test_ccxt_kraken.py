@@ -32,10 +32,10 @@ from tests.venues.faults import (
 from tests.venues.kraken import LOCAL
 from tests.venues.local import Local, opened, serving
 from tests.venues.server import VenueServer
-from trading_core.brokers.ccxt_client import Credentials
-from trading_core.brokers.ccxt_errors import Outcome, outcome_of
 from trading_core.brokers.permissions import KeyPermissions
-from trading_core.brokers.venues import KRAKEN
+from trading_core.brokers.venues.client import Credentials
+from trading_core.brokers.venues.errors import Outcome, outcome_of
+from trading_core.brokers.venues.profiles import KRAKEN
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side, TimeInForce
 

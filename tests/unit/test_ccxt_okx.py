@@ -28,9 +28,9 @@ from tests.venues.faults import (
 from tests.venues.local import Local, opened, serving
 from tests.venues.okx import LOCAL, PASSPHRASE
 from tests.venues.server import VenueServer
-from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.permissions import KeyPermissions
 from trading_core.brokers.throttle import Throttle
+from trading_core.brokers.venues.client import Credentials, open_client
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, ConfigurationError, OrderRefused
 from trading_core.domain.money import Money
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side, TimeInForce

@@ -20,7 +20,7 @@ from tests.venues.okx import LOCAL, PASSPHRASE
 from tests.venues.okx_orders import algo_id, order_id
 from tests.venues.server import VenueServer
 from trading_core.brokers.base import Missed, OrderReport, Update
-from trading_core.brokers.ccxt_client import Credentials
+from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable, OrderRefused
 from trading_core.domain.orders import Fill, OrderState, Side
 

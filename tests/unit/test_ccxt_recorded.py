@@ -15,10 +15,10 @@ from typing import Any
 
 from tests.venues.local import QuickClock
 from trading_core.brokers.base import Balance, OrderReport
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.domain.clock import from_ms
 from trading_core.domain.instruments import FeeCurrency, Instrument
 from trading_core.domain.money import Money

@@ -11,11 +11,11 @@ import ccxt
 import pytest
 
 from tests.venues.local import QuickClock
-from trading_core.brokers.ccxt_client import Credentials, open_client
-from trading_core.brokers.ccxt_forms import form_of
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venue_profile import VenueProfile
-from trading_core.brokers.venues import COINBASE, PROFILES
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.forms import form_of
+from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.brokers.venues.profiles import COINBASE, PROFILES
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.orders import OrderRequest, OrderType, Side
 

@@ -17,9 +17,9 @@ from tests.venues.server import VenueServer
 from tests.venues.six import SIX
 from tests.venues.streams import Streaming
 from trading_core.brokers.base import Missed, OrderReport, Update
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials
-from trading_core.brokers.venue_streams import Told
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials
+from trading_core.brokers.venues.streams import Told
 from trading_core.domain.errors import BrokerUnavailable
 from trading_core.domain.orders import Fill, OrderRequest, OrderState, OrderType, Side
 

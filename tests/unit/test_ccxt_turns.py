@@ -8,7 +8,7 @@ from decimal import Decimal
 from tests.venues.faults import late
 from tests.venues.kraken import LOCAL
 from tests.venues.local import opened, serving
-from trading_core.brokers.ccxt_turns import in_turn
+from trading_core.brokers.venues.turns import in_turn
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side
 
 

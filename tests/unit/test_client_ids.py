@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_core.brokers.client_ids import ClientIds, IdRule, fit
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.client_ids import ClientIds, IdRule, fit
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.domain.intents import make_client_order_id
 
 RULES = st.sampled_from([profile.ids for profile in PROFILES.values()] + [IdRule(14), IdRule(64, also="#")])

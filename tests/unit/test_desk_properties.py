@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.desk_cases import ACCOUNT, LIMITS, RUN, RUNNER, TRADER, D, Died, Fault, World, buy, open_world, sell
 from tests.unit.feeds import bar
 from tests.unit.paper_exchange import BTC, ETH, instrument
-from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper.rules import PaperRules
 from trading_core.domain.errors import AmbiguousOutcome, BrokerUnavailable
 from trading_core.domain.intents import TradeIntent, Verdict, make_intent_id
 from trading_core.domain.market import Bar

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from graph.event_log import EventLog
 from graph.events import RunEvent
-from graph.followers import Follower
-from graph.run_ending import end_run
+from graph.runs.ending import end_run
+from graph.runs.event_log import EventLog
+from graph.runs.followers import Follower
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import LedgerError, UnknownRun
 from trading_core.domain.portfolio import Portfolio

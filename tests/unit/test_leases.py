@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from graph.leases import LeaseTimes, LostLease, holding, lease_of
+from graph.runs.leases import LeaseTimes, LostLease, holding, lease_of
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.persistence.session import Database

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from api.observability.run_metrics import RunMetrics
-from graph.costs import listed_prices
+from graph.control.costs import listed_prices
 from trading_core.persistence.desk_records import StoredEvent
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from graph.orders import OrderTicket, make_intent
+from graph.runs.orders import OrderTicket, make_intent
 from trading_core.auth.permissions import Action
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.instruments import Instrument

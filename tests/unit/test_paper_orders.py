@@ -10,7 +10,7 @@ import pytest
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, LATENCY, PLAIN, at, exchange, request
 from trading_core.brokers.base import Balance
-from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper.rules import PaperRules
 from trading_core.domain.errors import BrokerUnavailable, ConfigurationError, MarketDataUnavailable, OrderRefused
 from trading_core.domain.instruments import FeeCurrency
 from trading_core.domain.market import Ticker

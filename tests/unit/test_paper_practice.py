@@ -10,9 +10,9 @@ import pytest
 from data_channels.market.grid import floor_to_grid
 from data_channels.market.practice import FINEST, PracticeFeed
 from graph.config import SessionConfig
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.market import Timeframe
 from trading_core.domain.money import Money

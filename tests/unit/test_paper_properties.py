@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.unit.feeds import START, BarFeed, bar
 from tests.unit.paper_exchange import BTC, DEPOSIT, ETH, at, instrument
-from trading_core.brokers.paper import PaperBroker
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.broker import PaperBroker
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import OrderRefused
 from trading_core.domain.instruments import FeeCurrency

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, LATENCY, PLAIN, Exchange, at, exchange, request
-from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper.rules import PaperRules
 from trading_core.domain.market import Bar
 from trading_core.domain.orders import Fill, OrderState, OrderType, Side
 

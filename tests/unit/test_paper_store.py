@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, Exchange, at, exchange, request
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.errors import AmbiguousOutcome, ConfigurationError, OrderRefused
 from trading_core.domain.money import Money
 from trading_core.domain.orders import OrderState, OrderType, Side
@@ -98,7 +98,7 @@ async def test_fills_and_the_progress_that_made_them_are_stored_together(tmp_pat
         x.go(1.5)
         with monkeypatch.context() as broken:
             # Fails in the middle of the transaction, after the account and the orders were written.
-            broken.setattr("trading_core.brokers.paper_store._fill_row", _disk_full)
+            broken.setattr("trading_core.brokers.paper.store._fill_row", _disk_full)
             with pytest.raises(AmbiguousOutcome):
                 await x.broker.cancel("a", BTC)
         assert [f.trade_id for f in await x.fills()] == ["t-000001"]

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from graph.budgets import Spent, check_budget
-from graph.costs import cost, price_as_recorded
-from graph.pauses import Paused, Pauses
+from graph.control.budgets import Spent, check_budget
+from graph.control.costs import cost, price_as_recorded
+from graph.control.pauses import Paused, Pauses
 from tests.unit.schedule_cases import ACCOUNT, BOSS, NOON, Timetable, open_timetable
 from trading_core.auth.agents import agent
 from trading_core.domain.errors import InvalidInput, NotPermitted, RunError

@@ -15,7 +15,7 @@ from api import seeding
 from graph.system import ACCOUNT
 from tests.unit.schema_description import described
 from trading_core.auth.agents import runner
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.errors import ConfigurationError
 from trading_core.execution.verify import verify_ledger
 from trading_core.persistence.checkup import check, is_empty

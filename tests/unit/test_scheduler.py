@@ -10,9 +10,9 @@ from decimal import Decimal
 
 import pytest
 
-from graph.pauses import Pauses
-from graph.run_ids import run_id_at
-from graph.run_queue import queue_run
+from graph.control.pauses import Pauses
+from graph.runs.ids import run_id_at
+from graph.runs.queue import queue_run
 from tests.unit.schedule_cases import ACCOUNT, BOSS, EVERY_MINUTE, NOON, Timetable, open_timetable
 from trading_core.auth.identity import principal_of
 from trading_core.auth.roles import Role

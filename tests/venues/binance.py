@@ -29,7 +29,7 @@ from tests.venues.engine_types import Fees, Market, Rejected, VenueOrder
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key, Stream, wall_clock_ms
-from trading_core.brokers.venues import BINANCE
+from trading_core.brokers.venues.profiles import BINANCE
 
 __all__ = ["OPTIONS", "BinanceVenue", "Key", "api_urls", "wall_clock_ms"]
 

@@ -36,7 +36,7 @@ from tests.venues.engine_types import Execution, Fees, Market, Rejected, Status,
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key
-from trading_core.brokers.venues import BYBIT
+from trading_core.brokers.venues.profiles import BYBIT
 
 T = TypeVar("T")
 OPTIONS = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}

@@ -33,7 +33,7 @@ from tests.venues.engine_types import QUOTE, Execution, Fees, Market, Rejected, 
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key, Stream
-from trading_core.brokers.venues import COINBASE
+from trading_core.brokers.venues.profiles import COINBASE
 
 FEES = Fees(Decimal("0.004"), Decimal("0.006"), QUOTE)
 MOST_ORDERS, MOST_FILLS, MOST_ACCOUNTS = 1000, 1000, 250

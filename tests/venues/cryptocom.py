@@ -30,7 +30,7 @@ from tests.venues.engine_types import Execution, Fees, Market, Rejected, Status,
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key, Stream
-from trading_core.brokers.venues import CRYPTOCOM
+from trading_core.brokers.venues.profiles import CRYPTOCOM
 
 Item = TypeVar("Item", VenueOrder, Execution)
 FEES = Fees(Decimal("0.0025"), Decimal("0.005"))

@@ -31,7 +31,7 @@ from tests.venues.kraken_orders import KrakenError, Params, bad
 from tests.venues.kraken_stream import TOKEN_SECONDS, KrakenStreams
 from tests.venues.local import ACCOUNT, LocalVenue
 from tests.venues.server import Answer, Call, Key, Stream
-from trading_core.brokers.venues import KRAKEN
+from trading_core.brokers.venues.profiles import KRAKEN
 
 Row = TypeVar("Row", VenueOrder, Execution)
 FEES = Fees(Decimal("0.0025"), Decimal("0.004"), QUOTE)

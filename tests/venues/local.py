@@ -21,10 +21,10 @@ from decimal import Decimal
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Fees, Market
 from tests.venues.server import Key, Venue, VenueServer, wall_clock_ms
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.profile import VenueProfile
 from trading_core.domain.clock import SystemClock
 
 ACCOUNT = "desk"

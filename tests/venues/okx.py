@@ -30,7 +30,7 @@ from tests.venues.okx_requests import NO_PERMISSION, Rows, authorised, entries, 
 from tests.venues.okx_streams import Streams
 from tests.venues.server import Answer, Call, Key
 from tests.venues.streams import Stream
-from trading_core.brokers.venues import OKX
+from trading_core.brokers.venues.profiles import OKX
 
 FEES = Fees(Decimal("0.0008"), Decimal("0.001"))
 PASSPHRASE = "a phrase of the test"  # noqa: S105

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind, recorded
 from trading_core.auth.permissions import Action, Principal
-from trading_core.brokers.venues import profile_of
+from trading_core.brokers.venues.profiles import profile_of
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ConfigurationError, InvalidInput
 from trading_core.persistence.repositories.broker_accounts import BrokerAccount

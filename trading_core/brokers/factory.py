@@ -10,12 +10,12 @@ from datetime import datetime
 
 from trading_core.auth.permissions import Principal
 from trading_core.brokers.breaker import Breaker
-from trading_core.brokers.ccxt_broker import CcxtBroker
-from trading_core.brokers.ccxt_client import Credentials, open_client
 from trading_core.brokers.health import OpenAccount
 from trading_core.brokers.latency import Latencies
 from trading_core.brokers.throttle import Throttles
-from trading_core.brokers.venues import profile_of
+from trading_core.brokers.venues.broker import CcxtBroker
+from trading_core.brokers.venues.client import Credentials, open_client
+from trading_core.brokers.venues.profiles import profile_of
 from trading_core.brokers.watched import WatchedBroker
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ConfigurationError

@@ -13,7 +13,7 @@ from trading_core.brokers.breaker import BreakerState
 from trading_core.brokers.latency import Call, Latency
 from trading_core.brokers.permissions import KeyPermissions, explained, was_answered
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venues import PROFILES
+from trading_core.brokers.venues.profiles import PROFILES
 from trading_core.brokers.watched import WatchedBroker
 from trading_core.domain.clock import Clock
 

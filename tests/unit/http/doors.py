@@ -16,9 +16,9 @@ from api.app import create_app
 from api.http.rate_limits import RateLimits
 from api.http.settings import ApiSettings
 from api.state import ApiState
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_manager import RunManager
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.manager import RunManager
 from tests.unit.auth_cases import PASSWORD, START, World, opened
 from trading_core.auth.roles import Role
 from trading_core.domain.portfolio import Portfolio

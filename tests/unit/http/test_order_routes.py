@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from graph.leases import lease_of
-from graph.run_manager import RunManager
+from graph.runs.leases import lease_of
+from graph.runs.manager import RunManager
 from tests.unit.http.trading_cases import ACCOUNT, HERE, Trading, number, trading
 from trading_core.domain.clock import SystemClock, iso
 from trading_core.domain.money import plain

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
-from graph.event_data import as_json, jsonable
 from graph.events import FINAL, TOLD_WITH_STATE, EventKind, Listener, RunEvent
-from graph.followers import PAGE, Followers
-from graph.log_writer import LogWriter, Told
+from graph.runs.event_data import as_json, jsonable
+from graph.runs.followers import PAGE, Followers
+from graph.runs.log_writer import LogWriter, Told
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import UnknownRun
 from trading_core.persistence.desk_records import NewEvent, StoredEvent

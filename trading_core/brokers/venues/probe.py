@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from trading_core.brokers.ccxt_client import Exchange, Row
-from trading_core.brokers.ccxt_errors import reading
 from trading_core.brokers.permissions import NOT_TOLD, KeyPermissions, is_unsupported, permissions_of
-from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues.client import Exchange, Row
+from trading_core.brokers.venues.errors import reading
+from trading_core.brokers.venues.profile import VenueProfile
 from trading_core.domain.clock import Clock, to_ms
 
 Ask = Callable[[Callable[[], Awaitable[Row]]], Awaitable[Row]]

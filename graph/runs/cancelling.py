@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.run_ending import end_run
+from graph.runs.ending import end_run
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock

@@ -9,8 +9,8 @@ from typing import Literal
 
 from agents.roster import ROSTER
 from agents.spec import AgentName
-from graph.budgets import Spent, check_budget, day_of, session_of, spent_by_agent
-from graph.pauses import Paused
+from graph.control.budgets import Spent, check_budget, day_of, session_of, spent_by_agent
+from graph.control.pauses import Paused
 from tools.registry import TOOLS
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.agents import AGENT_ACTIONS

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from trading_core.brokers.ccxt_client import Exchange, Row
-from trading_core.brokers.ccxt_errors import is_absent
-from trading_core.brokers.ccxt_history import read_all
-from trading_core.brokers.ccxt_words import client_id_of
-from trading_core.brokers.venue_profile import Lookup, PastOrders, VenueProfile
-from trading_core.brokers.venue_streams import matches
+from trading_core.brokers.venues.client import Exchange, Row
+from trading_core.brokers.venues.errors import is_absent
+from trading_core.brokers.venues.history import read_all
+from trading_core.brokers.venues.profile import Lookup, PastOrders, VenueProfile
+from trading_core.brokers.venues.streams import matches
+from trading_core.brokers.venues.words import client_id_of
 from trading_core.domain.clock import to_ms
 from trading_core.domain.errors import BrokerUnavailable
 

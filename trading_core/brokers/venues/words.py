@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from trading_core.brokers.base import Balance, OrderReport
-from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues.profile import VenueProfile
 from trading_core.domain.clock import from_ms
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.instruments import FeeCurrency, Instrument

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading_core.brokers.ccxt_words import number
-from trading_core.brokers.venue_profile import MarketBuy, VenueProfile
+from trading_core.brokers.venues.profile import MarketBuy, VenueProfile
+from trading_core.brokers.venues.words import number
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.money import ONE, is_multiple, plain
 from trading_core.domain.orders import OrderRequest, OrderType, Side, TimeInForce

@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 
-from trading_core.brokers.paper_book import Book, PaperOrder, Stage
-from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper.book import Book, PaperOrder, Stage
+from trading_core.brokers.paper.rules import PaperRules
 from trading_core.domain.errors import MarketDataUnavailable
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Bar, MarketFeed, Ticker, Timeframe

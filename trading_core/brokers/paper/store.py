@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from trading_core.brokers.paper_book import Book, PaperOrder, Stage, Usage
+from trading_core.brokers.paper.book import Book, PaperOrder, Stage, Usage
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.money import Money, plain
 from trading_core.domain.orders import FINAL_STATES, Fill, OrderRequest, OrderState, OrderType, Side, TimeInForce

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from graph.pauses import Paused
+from graph.control.pauses import Paused
 from graph.proposals import MOST_PAID_ABOVE_ASK
 from trading_core.auth.permissions import Action
 from trading_core.domain.clock import utc

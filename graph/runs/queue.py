@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.pauses import Paused
+from graph.control.pauses import Paused
 from trading_core.domain.errors import RunError
 from trading_core.persistence.desk_records import RunRequest
 from trading_core.persistence.records import RunKind, RunRecord, RunState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.event_log import EventLog
+from graph.runs.event_log import EventLog
 from trading_core.domain.clock import Clock, iso
 from trading_core.domain.intents import Approval, ApprovalState
 from trading_core.domain.money import plain

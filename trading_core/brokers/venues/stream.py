@@ -9,14 +9,14 @@ from contextlib import aclosing, suppress
 from datetime import datetime
 
 from trading_core.brokers.base import Missed, Update
-from trading_core.brokers.ccxt_client import Exchange, Row
-from trading_core.brokers.ccxt_errors import brief, is_clock_skew, is_refusal, underlying
-from trading_core.brokers.ccxt_lookup import Finder
-from trading_core.brokers.ccxt_sockets import Sockets
-from trading_core.brokers.ccxt_words import client_id_of, fill_of, report_of
-from trading_core.brokers.client_ids import ClientIds
-from trading_core.brokers.venue_profile import VenueProfile
-from trading_core.brokers.venue_streams import Told, matches
+from trading_core.brokers.venues.client import Exchange, Row
+from trading_core.brokers.venues.client_ids import ClientIds
+from trading_core.brokers.venues.errors import brief, is_clock_skew, is_refusal, underlying
+from trading_core.brokers.venues.lookup import Finder
+from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.brokers.venues.sockets import Sockets
+from trading_core.brokers.venues.streams import Told, matches
+from trading_core.brokers.venues.words import client_id_of, fill_of, report_of
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import BrokerUnavailable
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from trading_core.brokers.venue_profile import History, PageFrom
+from trading_core.brokers.venues.profile import History, PageFrom
 from trading_core.domain.clock import to_ms
 from trading_core.domain.errors import BrokerUnavailable, InvalidInput
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from weakref import WeakValueDictionary
 
-from graph.desks import Desks
-from graph.event_log import EventLog
-from graph.run_waking import wake_answered
-from graph.run_work import Work
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.waking import wake_answered
+from graph.runs.work import Work
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.persistence.desk_records import RunRequest

@@ -9,13 +9,13 @@ from dataclasses import replace
 from langgraph.runtime import RunControl
 
 from graph.conversation.turn import take_turn
-from graph.desks import Desks
-from graph.event_log import EventLog
 from graph.events import EventKind
-from graph.order_run import run_order
-from graph.requesters import requester
-from graph.run_ending import TOLD_LAST, end_run
 from graph.runner import RunResult
+from graph.runs.desks import Desks
+from graph.runs.ending import TOLD_LAST, end_run
+from graph.runs.event_log import EventLog
+from graph.runs.order_run import run_order
+from graph.runs.requesters import requester
 from graph.system import TradingSystem
 from graph.telemetry import traced
 from trading_core.auth.permissions import Action

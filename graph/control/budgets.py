@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal
 
-from graph.costs import cost, price_of_session
+from graph.control.costs import cost, price_of_session
 from trading_core.domain.clock import utc
 from trading_core.domain.errors import InvalidInput
 from trading_core.domain.money import plain

@@ -16,12 +16,12 @@ from itertools import chain
 from types import TracebackType
 
 from trading_core.brokers.base import Balance, OrderReport, Update
-from trading_core.brokers.paper_admission import admit
-from trading_core.brokers.paper_book import Book, PaperOrder
-from trading_core.brokers.paper_matching import Matching
-from trading_core.brokers.paper_news import PaperNews
-from trading_core.brokers.paper_rules import PaperRules
-from trading_core.brokers.paper_store import PaperStore
+from trading_core.brokers.paper.admission import admit
+from trading_core.brokers.paper.book import Book, PaperOrder
+from trading_core.brokers.paper.matching import Matching
+from trading_core.brokers.paper.news import PaperNews
+from trading_core.brokers.paper.rules import PaperRules
+from trading_core.brokers.paper.store import PaperStore
 from trading_core.domain.clock import Clock, iso, utc
 from trading_core.domain.errors import (
     AmbiguousOutcome,

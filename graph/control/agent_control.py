@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from graph.budgets import spent_by_agent
-from graph.pauses import Paused
+from graph.control.budgets import spent_by_agent
+from graph.control.pauses import Paused
 from trading_core.domain.clock import Clock
 from trading_core.persistence.desk_records import AgentSettings
 from trading_core.persistence.session import Database

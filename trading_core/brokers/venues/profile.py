@@ -1,4 +1,4 @@
-"""What can differ between venues: the shape of the data in `venues.py`."""
+"""What can differ between venues: the shape of the data in `profiles.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
-from trading_core.brokers.client_ids import IdRule
-from trading_core.brokers.venue_streams import Streams
+from trading_core.brokers.venues.client_ids import IdRule
+from trading_core.brokers.venues.streams import Streams
 from trading_core.domain.instruments import FeeCurrency
 
 Params = Mapping[str, object]

@@ -1,4 +1,4 @@
-"""What differs between venues, as data. The behaviour is in `ccxt_broker.py`, once for all.
+"""What differs between venues, as data. The behaviour is in `broker.py`, once for all.
 
 Names of parameters and options were checked against ccxt 4.5.90; limits of ids and rates are the venues' own:
 Binance https://developers.binance.com/docs/binance-spot-api-docs/rest-api, Bybit https://bybit-exchange.github.io/docs/v5,
@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from trading_core.brokers.client_ids import IdRule
-from trading_core.brokers.venue_profile import TRIGGER, History, Lookup, MarketBuy, PageFrom, PastOrders, VenueProfile
-from trading_core.brokers.venue_streams import Streams, Told
+from trading_core.brokers.venues.client_ids import IdRule
+from trading_core.brokers.venues.profile import TRIGGER, History, Lookup, MarketBuy, PageFrom, PastOrders, VenueProfile
+from trading_core.brokers.venues.streams import Streams, Told
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.instruments import FeeCurrency
 
@@ -209,7 +209,7 @@ CRYPTOCOM = VenueProfile(
     ids=IdRule(36, also="-_"),
     id_param="client_oid",  # ccxt drops `clientOrderId`
     find_param="client_oid",
-    lookup=Lookup.BY_ID,  # as `ccxt_cryptocom.py` puts it
+    lookup=Lookup.BY_ID,  # as `cryptocom.py` puts it
     history=History(page=100, window=_DAY, order=PageFrom.NEWEST_FIRST, leaves_out_end=True),
     per_second=100,  # ccxt's weights: most private calls weigh 3.3, for three each 100 ms; trades and history 100
     burst=10,

@@ -9,12 +9,12 @@ from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from trading_core.brokers.ccxt_cryptocom import rerouted, with_test_streams
-from trading_core.brokers.ccxt_errors import last_status
-from trading_core.brokers.ccxt_sockets import HasSockets
-from trading_core.brokers.ccxt_turns import in_turn
 from trading_core.brokers.throttle import Throttle
-from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues.cryptocom import rerouted, with_test_streams
+from trading_core.brokers.venues.errors import last_status
+from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.brokers.venues.sockets import HasSockets
+from trading_core.brokers.venues.turns import in_turn
 from trading_core.domain.errors import ConfigurationError
 
 Row = dict[str, object]

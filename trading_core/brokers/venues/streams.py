@@ -1,4 +1,4 @@
-"""What a venue's private streams tell, as data. How they are listened to is in `ccxt_stream.py`."""
+"""What a venue's private streams tell, as data. How they are listened to is in `stream.py`."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading_core.brokers.paper_book import Book
-from trading_core.brokers.paper_rules import PaperRules
+from trading_core.brokers.paper.book import Book
+from trading_core.brokers.paper.rules import PaperRules
 from trading_core.domain.instruments import FeeCurrency, Instrument
 from trading_core.domain.market import Ticker
 from trading_core.domain.money import ONE, plain

@@ -1,4 +1,4 @@
-"""One adapter for every venue that ccxt speaks to; what differs between them is in `venues.py`."""
+"""One adapter for every venue that ccxt speaks to; what differs between them is in `profiles.py`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from trading_core.brokers.base import Balance, OrderReport, Update
-from trading_core.brokers.ccxt_client import Exchange, Row
-from trading_core.brokers.ccxt_errors import is_clock_skew, is_passing, last_status, reading, writing
-from trading_core.brokers.ccxt_forms import Form, form_of, misfits, passable_form, says_the_same
-from trading_core.brokers.ccxt_history import by_both_clocks, read_all
-from trading_core.brokers.ccxt_lookup import Finder
-from trading_core.brokers.ccxt_probe import clock_skew_ms, key_permissions
-from trading_core.brokers.ccxt_stream import PrivateStream
-from trading_core.brokers.ccxt_words import balances_of, client_id_of, fill_of, instrument_of, number, report_of
-from trading_core.brokers.client_ids import ClientIds
 from trading_core.brokers.permissions import KeyPermissions
-from trading_core.brokers.venue_profile import VenueProfile
+from trading_core.brokers.venues.client import Exchange, Row
+from trading_core.brokers.venues.client_ids import ClientIds
+from trading_core.brokers.venues.errors import is_clock_skew, is_passing, last_status, reading, writing
+from trading_core.brokers.venues.forms import Form, form_of, misfits, passable_form, says_the_same
+from trading_core.brokers.venues.history import by_both_clocks, read_all
+from trading_core.brokers.venues.lookup import Finder
+from trading_core.brokers.venues.probe import clock_skew_ms, key_permissions
+from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.brokers.venues.stream import PrivateStream
+from trading_core.brokers.venues.words import balances_of, client_id_of, fill_of, instrument_of, number, report_of
 from trading_core.domain.clock import Clock, utc
 from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnavailable, InvalidInput, OrderRefused
 from trading_core.domain.instruments import Instrument

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graph.event_data import order_json
 from graph.nodes import WATCHES
-from graph.orders import OrderTicket, make_intent, require_not_paused
 from graph.runner import RunResult, tell_approvals
+from graph.runs.event_data import order_json
+from graph.runs.orders import OrderTicket, make_intent, require_not_paused
 from graph.system import TradingSystem
 from trading_core.auth.permissions import Principal
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, StoreUnavailable

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-from graph.desks import Desks
-from graph.event_log import EventLog
 from graph.events import FINAL
-from graph.orders import OrderTicket, require_not_paused
-from graph.run_cancelling import cancel_run
-from graph.run_queue import queue_run
-from graph.run_waking import tell_answer
-from graph.run_worker import Pace, RunWorker
+from graph.runs.cancelling import cancel_run
+from graph.runs.desks import Desks
+from graph.runs.event_log import EventLog
+from graph.runs.orders import OrderTicket, require_not_paused
+from graph.runs.queue import queue_run
+from graph.runs.waking import tell_answer
+from graph.runs.worker import Pace, RunWorker
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import InvalidInput, NotPermitted, UnknownRun

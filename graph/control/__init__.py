@@ -1,0 +1,1 @@
+"""What people set beside the core: pauses, budgets, and how each agent speaks."""

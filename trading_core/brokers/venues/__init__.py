@@ -1,0 +1,1 @@
+"""Accounts at the six venues, through ccxt."""
