@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -41,7 +40,7 @@ from api.observability.metrics import Metrics
 from api.observability.tracing import tracing
 from api.signing_keys import token_keys
 from api.state import ApiState
-from api.venue_access import venue_access
+from api.venue_access import this_process, venue_access
 from graph.channels import ChannelAccess
 from graph.config import SessionConfig
 from graph.folders import Folders
@@ -151,7 +150,7 @@ async def _serve(options: ServeOptions, console: Console, stopping: Stopping) ->
                 options.home,
                 database,
                 clock,
-                _holder(),
+                this_process(),
                 ServingOptions(
                     location=options.database,
                     access=await venue_access(configs[0]) if configs else None,
@@ -255,11 +254,6 @@ async def _first_cycles(served: Served, who: Principal, accounts: Sequence[str],
 
 async def _channel_keys(configs: Sequence[SessionConfig]) -> ChannelAccess | None:
     return await channel_access() if any(config.channels for config in configs) else None
-
-
-def _holder() -> str:
-    """Names this process for people, and for no other process."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _level(*, production: bool) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graph.accounts import VenueAccess
     from graph.config import SessionConfig
+    from graph.folders import Folders
     from trading_core.persistence.repositories.broker_accounts import BrokerAccount
 
 
@@ -18,6 +24,32 @@ async def venue_access(config: SessionConfig) -> VenueAccess | None:
         SecretError, ConfigurationError: the key that opens venue keys cannot be had.
     """
     return await any_venue_access() if config.account is not None else None
+
+
+def this_process() -> str:
+    """Names this process for people, and for no other process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def alone_at_venue(config: SessionConfig, folders: Folders) -> AsyncIterator[None]:
+    """The right to run an account at a venue, until the block ends. The paper exchange's files let one process in anyway.
+
+    Raises:
+        ConfigurationError: another process runs the account, or took it over.
+    """
+    if config.account is None:
+        yield
+        return
+    from graph.runs.leases import alone
+    from trading_core.domain.clock import SystemClock
+    from trading_core.persistence.session import Database
+
+    async with (
+        await Database.open(folders.ledger) as ledger,
+        alone(ledger, SystemClock(), folders.account, this_process()),
+    ):
+        yield
 
 
 async def any_venue_access() -> VenueAccess:

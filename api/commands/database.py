@@ -1,4 +1,4 @@
-"""`db upgrade`, `downgrade`, `current`, `check` and `seed`: the tables of a database, and whether it is sound."""
+"""`db upgrade`, `downgrade`, `current`, `check`, `seed` and `prune`: the tables of a database, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -99,13 +99,31 @@ def seed(ctx: HomeContext, database: Location = None) -> None:
     asyncio.run(_seed(ctx.obj, database))
 
 
-def _url(home: Path, location: str | None) -> URL:
+@db.command()
+def prune(
+    ctx: HomeContext,
+    older_than: Annotated[int, typer.Option("--older-than", metavar="DAYS", min=1, help="How long events are kept.")] = 90,
+    database: Location = None,
+) -> None:
+    """Take out what only helped to follow runs: their event logs, and model answers kept to go on with a conversation's turn.
+
+    Decisions, evidence, orders, fills, messages and the audit trail stay.
+    """
+    asyncio.run(_prune(_where(ctx.obj, database), older_than))
+
+
+def _where(home: Path, location: str | None) -> str | Path:
     from graph.folders import Folders
-    from trading_core.persistence.engines import parse_location
 
     desk = Folders(home, home / "desk")
     known = sorted(Folders.all_in(home), key=lambda each: each != desk)
-    return parse_location(location or (known or [desk])[0].ledger)
+    return location or (known or [desk])[0].ledger
+
+
+def _url(home: Path, location: str | None) -> URL:
+    from trading_core.persistence.engines import parse_location
+
+    return parse_location(_where(home, location))
 
 
 def _existing(url: URL) -> AbstractAsyncContextManager[AsyncEngine]:
@@ -153,6 +171,22 @@ async def _downgrade(url: URL, revision: str) -> None:
 def _tell_move(before: str | None, after: str | None) -> None:
     was, now = (revision or "no tables" for revision in (before, after))
     typer.echo(f"at {now} already" if was == now else f"from {was} to {now}")
+
+
+async def _prune(where: str | Path, days: int) -> None:
+    from datetime import timedelta
+
+    from graph.conversation.answering import OF_A_TURN
+    from trading_core.domain.clock import SystemClock
+    from trading_core.persistence.engines import parse_location
+    from trading_core.persistence.session import Database
+
+    before = SystemClock().now() - timedelta(days=days)
+    async with _existing(parse_location(where)):
+        pass  # or opening it would make one
+    async with await Database.open(where) as database, database.transaction() as uow:
+        events, kept = await uow.events.prune(before), await uow.answers.prune(OF_A_TURN, before)
+    typer.echo(f"{events} events and {kept} answers from before {before:%Y-%m-%d %H:%M} UTC were taken out")
 
 
 async def _check(url: URL) -> Checkup:

@@ -24,7 +24,7 @@ from api.console.watch import Watch
 from api.endpoint import check_endpoint
 from api.home import program
 from api.operations import place_of
-from api.venue_access import venue_access
+from api.venue_access import alone_at_venue, venue_access
 from graph.channels import ChannelAccess
 from graph.config import SessionConfig
 from graph.folders import Folders
@@ -78,9 +78,12 @@ async def start(config: SessionConfig, home: Path, shown: Shown, watches: list[W
         _introduce(console, config, feed, cycles, again=again)
         with Watch(console, config.symbols, cycles=cycles, verbose=shown.verbose) as watch:
             watches.append(watch)
-            async with TradingSystem.open(
-                config, home, listener=watch, feed=feed, database=database, access=access, keys=keys
-            ) as system:
+            async with (
+                alone_at_venue(config, Folders.of(home, config, database)),
+                TradingSystem.open(
+                    config, home, listener=watch, feed=feed, database=database, access=access, keys=keys
+                ) as system,
+            ):
                 results = [result async for result in trade(system)]
                 return await _conclude(system, results, shown, watch, program(home, database))
     finally:
@@ -103,9 +106,10 @@ async def go_on(
         console.print(_account_line(config))
     with Watch(console, config.symbols, cycles=None, verbose=shown.verbose) as watch:
         watches.append(watch)
-        async with TradingSystem.open(
-            config, home, listener=watch, at=run.as_of, database=database, access=access, keys=keys
-        ) as system:
+        async with (
+            alone_at_venue(config, Folders.of(home, config, database)),
+            TradingSystem.open(config, home, listener=watch, at=run.as_of, database=database, access=access, keys=keys) as system,
+        ):
             watch.know((await system.desk.account(runner(system.desk.account_id))).live_orders)
             console.print(Text(f"Going on with run {run.id}.", style="dim"))
             results = [result async for result in _rest(system, run, watch)]

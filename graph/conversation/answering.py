@@ -22,6 +22,9 @@ from trading_core.persistence.desk_records import Author, Message, Proposal
 from trading_core.persistence.records import AnswerRecord, EvidenceRecord, Outcome
 from trading_core.persistence.session import Database
 
+OF_A_TURN = "turn:"
+"""How the keys of answers begin that are kept only to go on with a turn."""
+
 
 async def answer(ctx: TurnContext, name: AgentName) -> None:
     """Ask an agent, unless somebody has silenced it, and keep what it says."""
@@ -163,4 +166,4 @@ class LedgerJournal:
             await uow.answers.put(replace(record, usage=dict(message.usage_metadata or {})))
 
     def _key(self, number: int) -> str:
-        return f"turn:{self._run_id}:{self._agent}:{number}"
+        return f"{OF_A_TURN}{self._run_id}:{self._agent}:{number}"

@@ -88,6 +88,34 @@ async def holding(
             _log.warning("the lease %s was not given back: %s", name, error)
 
 
+@asynccontextmanager
+async def alone(
+    database: Database, clock: Clock, account_id: str, holder: str, times: LeaseTimes = LeaseTimes()
+) -> AsyncIterator[None]:
+    """`holding` around work of this very task, which is cut off when the right is lost.
+
+    Raises:
+        LostLease: another process has the account now. What was begun is on record.
+        ConfigurationError: another process has it and renews it.
+        StoreUnavailable: the ledger cannot be reached.
+    """
+    task, lost = asyncio.current_task(), list[LostLease]()
+
+    def stop(error: LostLease) -> None:
+        lost.append(error)
+        if task is not None:
+            task.cancel()
+
+    async with holding(database, clock, account_id, holder, stop, times):
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not lost or task is None:
+                raise
+            task.uncancel()
+            raise lost[0] from None
+
+
 async def _taken(
     database: Database, clock: Clock, account_id: str, holder: str, times: LeaseTimes, waiting: Callable[[datetime], None]
 ) -> datetime:

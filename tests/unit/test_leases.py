@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from graph.runs.leases import LeaseTimes, LostLease, holding, lease_of
+from graph.runs.leases import LeaseTimes, LostLease, alone, holding, lease_of
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.persistence.session import Database
@@ -95,3 +95,30 @@ async def test_accounts_have_rights_of_their_own(database: Database) -> None:
     ):
         await asyncio.sleep(0.3)
     assert lost == []
+
+
+async def test_work_that_must_be_alone_is_cut_off_when_another_takes_the_account(database: Database) -> None:
+    async def work() -> None:
+        async with alone(database, CLOCK, "paper", "one", QUICK):
+            await take_over(database, "two")
+            await asyncio.sleep(30)
+
+    with pytest.raises(LostLease, match="two took it over"):
+        await work()
+    assert await holder_of(database) == "two"
+    with pytest.raises(ConfigurationError, match=r"\(two\) runs account 'paper'"):
+        async with alone(database, CLOCK, "paper", "one", QUICK):
+            pytest.fail("two have it")
+
+
+async def test_whoever_cancels_the_work_itself_is_obeyed_and_the_right_given_back(database: Database) -> None:
+    async def work() -> None:
+        async with alone(database, CLOCK, "paper", "one", QUICK):
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await holder_of(database) is None

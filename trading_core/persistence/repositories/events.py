@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, func, insert, select, text, union_all
+from sqlalchemy import RowMapping, Select, and_, bindparam, delete, func, insert, or_, select, text, union_all
 
 from trading_core.persistence.desk_records import NewEvent, StoredEvent
 from trading_core.persistence.desk_tables import run_events
 from trading_core.persistence.repositories.base import Repository, columns
+from trading_core.persistence.tables import runs
 
 # PostgreSQL gives out positions before it commits them: whoever got the higher one could commit first, and a reader would pass
 # over the lower. Held until the transaction ends, this lock makes them commit in their order. SQLite has one writer anyway.
@@ -85,6 +86,15 @@ class EventsRepository(Repository):
             return await self._read(parts[0]) if parts else ()
         found = union_all(*(part.subquery().select() for part in parts)).subquery()
         return await self._read(select(found).order_by(found.c.position).limit(limit))
+
+    async def prune(self, before: datetime) -> int:
+        """Take out the steps of runs that ended before an instant, and what was told between runs before it; how many those were.
+
+        What a run decided, sent and filled is kept elsewhere, and stays. No position is given out again.
+        """
+        over = select(runs.c.id).where(runs.c.ended_at < before)
+        old = or_(run_events.c.run_id.in_(over), and_(run_events.c.run_id.is_(None), run_events.c.at < before))
+        return (await self._connection.execute(delete(run_events).where(old))).rowcount
 
     async def last_position(self) -> int:
         """Where the log ends now; 0 for an empty one."""
