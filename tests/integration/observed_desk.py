@@ -51,8 +51,8 @@ class ObservedDesk:
         async with database.transaction() as uow:
             request = RunRequest(run_id, self.account, "test", Trigger.OPERATOR, {}, clock.now())
             await queue_run(uow, RunKind.CYCLE, request)
-            await uow.runs.begin(run_id, as_of, clock.now(), session_id=self.system.config.session_id)
-        await self.system.runner.resume(run_id)
+            record = await uow.runs.begin(run_id, as_of, clock.now(), session_id=self.system.config.session_id)
+        await self.system.runner.go(record, settled=self.log.flush)
         await self.log.flush()
         self.log.wake()
         return run_id

@@ -37,7 +37,7 @@ WINDOW = 300
 DOCS = (Path(__file__).parents[2] / "docs" / "evals.md").read_text(encoding="utf-8")
 # SHA-256 over every bar of every generated scenario, the horizon included. It changes with a scenario's market: a result is
 # compared with others only where the market is the same.
-BARS = "e352476c9a5add71085e9a671bb21aa797dfb300e4806f0e4ea98fa03706db0c"
+BARS = "0c0a30833cddec3b26c453a390bd9f53e72e61a890c517d450d9d24e839ef9ed"
 
 
 def bars_of(scenario: Scenario, symbol: str, data: Path | None = None) -> list[Bar]:
@@ -99,7 +99,8 @@ def test_what_it_asks_for_does_not_contradict_itself(scenario: Scenario) -> None
 
 
 def test_no_two_generated_markets_are_the_same() -> None:
-    closes = [tuple(bar.close for bar in bars_of(one, symbol)[-20:]) for one in GENERATED for symbol in one.symbols]
+    decided = [one for one in GENERATED if one.category is not Category.QUESTION]  # a question may be asked of a known market
+    closes = [tuple(bar.close for bar in bars_of(one, symbol)[-20:]) for one in decided for symbol in one.symbols]
     assert len(set(closes)) == len(closes)
 
 
