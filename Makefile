@@ -26,7 +26,7 @@ run: setup ## start the desk: paper account, generated prices, rules model, API 
 	@$(BIN)/algotrendy serve
 
 test: check ## lint, types, import rules, the whole test suite, and the gate that the rules model must pass
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 	@home=$$(mktemp -d) && $(BIN)/algotrendy --home $$home eval --gate; status=$$?; rm -rf $$home; exit $$status
 
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
@@ -65,6 +65,7 @@ bench: setup ## what a decision costs, and how fast the gate and the desk are
 	@$(BIN)/python benchmarks/timeseries.py --rows 200000
 	@$(BIN)/python benchmarks/sentiment.py
 	@$(BIN)/python benchmarks/venue_latency.py
+	@$(BIN)/python benchmarks/api.py --quick
 
 clean: ## remove .venv, caches and the default data folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .algotrendy

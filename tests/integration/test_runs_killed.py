@@ -45,7 +45,18 @@ async def _ask(here: Manned) -> None:
         await here.runs.request_order(here.olga, here.account, OrderTicket.model_validate(wanted), run_id=run_id)
 
 
+async def _settled(here: Manned) -> None:
+    """What was written down and never arrived is known for absent only after a while: until then it may be on its way."""
+    system, open_ones = here.system, {OrderState.SUBMITTING, OrderState.UNKNOWN}
+    for _ in range(60):
+        synced = await system.desk.sync(runner(here.account))
+        if not open_ones & {order.state for order in synced.view.live_orders}:
+            return
+        await system.clock.sleep(0.5)
+
+
 async def _check(here: Manned) -> dict[str, Order]:
+    await _settled(here)
     ids = Counter[str]()
     for run_id in (*CYCLES, *ORDERS):
         record = await here.record(run_id)
