@@ -43,7 +43,14 @@ class CycleContext:
 
     async def snapshot(self, state: CycleState | SymbolTask) -> Snapshot:
         """The run's snapshot, rebuilt from the record when this process did not take it."""
-        content_hash = state["snapshot_hash"]
+        return await self.kept_snapshot(state["snapshot_hash"])
+
+    async def kept_snapshot(self, content_hash: str) -> Snapshot:
+        """The snapshot that is on record under this hash.
+
+        Raises:
+            RunError: it is not on record, or the feed no longer tells the same.
+        """
         known = self.snapshots.at_hand(content_hash)
         if known is not None:
             return known

@@ -17,7 +17,6 @@ from agents.answers import ExecutionPlan, MarketView, RebalancePlan, RiskPlan, S
 from graph.caution import silent
 from graph.context import CycleContext
 from graph.control.budgets import orders_left
-from graph.control.pauses import Paused
 from graph.proposals import IntentMaker, shown_to_execution, shown_to_risk
 from graph.state import CycleState, SymbolTask
 from graph.wanted import wanted
@@ -41,11 +40,13 @@ async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleSt
     risk = await ctx.desk.observe(ctx.runner, {symbol: ticker.last for symbol, ticker in tickers.items()}, view)
     if risk.trading_state is not view.risk.trading_state:
         ctx.asker.tell("state_changed", run_id, state=risk.trading_state.value, reason=risk.reason)
-    snapshot, content = await ctx.snapshots.take(state["as_of"], replace(view, risk=risk), tickers)
-    async with ctx.database.transaction() as uow:
-        await uow.snapshots.put(snapshot.content_hash, snapshot.as_of, content)
-        await uow.runs.set_snapshot(run_id, snapshot.content_hash)
-        paused = await Paused.of(uow, ctx.desk.account_id)
+    snapshot = await _fixed(ctx, run_id)
+    if snapshot is None:
+        snapshot, content = await ctx.snapshots.take(state["as_of"], replace(view, risk=risk), tickers)
+        async with ctx.database.transaction() as uow:
+            await uow.snapshots.put(snapshot.content_hash, snapshot.as_of, content)
+            await uow.runs.set_snapshot(run_id, snapshot.content_hash)
+    paused = await ctx.paused()
     only = state.get("only", [])
     tradable = [symbol for symbol in ctx.snapshots.tradable(snapshot) if not only or symbol in only]
     symbols = [symbol for symbol in tradable if not (paused.everything or paused.symbol(symbol))]
@@ -62,6 +63,16 @@ async def snapshot(state: CycleState, runtime: Runtime[CycleContext]) -> CycleSt
         # Holdings are weighed against each other: not by a run that is to look at some of them only.
         "rebalance": not only and await _rebalancing_due(ctx, snapshot, run_id),
     }
+
+
+async def _fixed(ctx: CycleContext, run_id: str) -> Snapshot | None:
+    """What the run decides on, when it was killed after that was written down and before this step was over.
+
+    The account may have moved since, by orders of other runs: a second snapshot would be another one.
+    """
+    async with ctx.database.reading() as uow:
+        record = await uow.runs.get(run_id)
+    return await ctx.kept_snapshot(record.snapshot_hash) if record is not None and record.snapshot_hash else None
 
 
 async def _rebalancing_due(ctx: CycleContext, snapshot: Snapshot, run_id: str) -> bool:

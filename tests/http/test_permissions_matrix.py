@@ -246,6 +246,9 @@ async def _prepared(desk: Estate, route: Key, who: str) -> tuple[Mapping[str, st
             card = await desk.here.get(f"/proposals/{desk.ids['proposal']}")
             if card["state"] == "open":
                 await desk.here.post(f"/proposals/{desk.ids['proposal']}/confirm", {"content_hash": card["content_hash"]})
+        case _, "/approvals/{intent}/reject":
+            if (await desk.here.get(f"/approvals/{desk.ids['intent']}"))["state"] == "pending":
+                await desk.here.post(desk.path("/approvals/{intent}/approve"), WHY, "admin", status=200)
         case _, "/mcp":
             asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
             parts = {"json": asked, "headers": {"Accept": "application/json, text/event-stream"}}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from agents.grounding import problems
 from graph.events import RunEvent
 from graph.report import export, report
@@ -12,8 +14,10 @@ from graph.session import trade
 from graph.trading_cycle import build
 from tests.integration.worlds import ENTRY, HOUR, config, opened, trail, trails
 from tools.context import Evidence
+from trading_core.auth.permissions import operator
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import OrderState, Purpose
+from trading_core.execution.control import Control
 from trading_core.persistence.records import RunState
 
 
@@ -73,6 +77,31 @@ async def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
         assert await system.runner.run(ENTRY) == first
         assert await system.runner.resume(first.run_id) == first
     assert len(events) == heard
+
+
+async def test_a_run_cut_off_within_its_first_step_decides_on_what_it_first_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its snapshot was written down and before the checkpoint: by then other runs may have moved the account."""
+
+    def cut_off(*_: object) -> None:
+        raise ConnectionAbortedError
+
+    events: list[RunEvent] = []
+    async with opened(tmp_path, events=events) as system:
+        with monkeypatch.context() as patched:
+            patched.setattr(system.snapshots, "tradable", cut_off)
+            with pytest.raises(ConnectionAbortedError):
+                await system.runner.run(ENTRY)
+        run_id, account = system.runner.run_id(ENTRY), system.desk.account_id
+        seen = (await trail(system, run_id)).run.snapshot_hash
+        await Control(account, system.database, system.clock).halt(operator("olga", account), "for the test")
+        assert (await system.runner.resume(run_id)).state is RunState.DONE
+        kept = await trail(system, run_id)
+    assert seen
+    assert kept.run.snapshot_hash == seen
+    assert [event.data["snapshot"].content_hash for event in events if event.kind == "snapshot_taken"] == [seen]
+    assert not kept.orders, "the halt is obeyed: the gate looks at the account as it is"
 
 
 async def test_an_unheld_market_without_enough_bars_is_left_alone(tmp_path: Path) -> None:

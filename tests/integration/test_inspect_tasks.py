@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,17 @@ from evals.scorers.registry import ALL
 SUITE = "halt-kill-switch"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Inspect is not ours to keep free of warnings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logging_is_left_as_it_was() -> Iterator[None]:
+    """Inspect sets up the logging of the whole process, and keeps httpx's lines from every later test of this worker."""
+    loggers = [logging.getLogger(name) for name in (None, "httpx", "httpx2")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 def run(tmp_path: Path, **changes: Any) -> Any:

@@ -112,7 +112,7 @@ async def test_a_refusal_is_final(server: ServiceServer, fault: Fault, path: str
 @pytest.mark.parametrize("path", [LUNAR_COIN, LUNAR_POSTS])
 async def test_an_outage_is_asked_once_and_passes(server: ServiceServer, fault: Fault, path: str) -> None:
     server.spoil(fault, path=path, times=1)
-    source = lunarcrush(server.base_url, SCORER)
+    source = lunarcrush(server.base_url, SCORER, timeout=1.0)
     with pytest.raises(ChannelUnavailable) as told:
         await source.fetch([BTC], now=NOW)
     assert server.count(path) == 1

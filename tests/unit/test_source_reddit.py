@@ -52,8 +52,8 @@ def server() -> Iterator[ServiceServer]:
 
 
 @asynccontextmanager
-async def opened(server: ServiceServer) -> AsyncIterator[Reddit]:
-    source = reddit(server.base_url, SCORER)
+async def opened(server: ServiceServer, patience: float = 15.0) -> AsyncIterator[Reddit]:
+    source = reddit(server.base_url, SCORER, timeout=patience)
     try:
         yield source
     finally:
@@ -104,7 +104,7 @@ async def test_a_refusal_is_final_and_asked_once(server: ServiceServer, fault: F
 @pytest.mark.parametrize("path", [REDDIT_LOGIN, REDDIT_NEW])
 async def test_an_outage_is_asked_once_and_passes(server: ServiceServer, fault: Fault, path: str) -> None:
     server.spoil(fault, path=path)
-    async with opened(server) as source:
+    async with opened(server, patience=1.0) as source:
         with pytest.raises(ChannelUnavailable) as told:
             await source.fetch([BTC], now=NOW)
         assert server.count(path) == 1, "prawcore must not try again by itself"

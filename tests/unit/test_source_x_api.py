@@ -97,7 +97,7 @@ async def test_a_refusal_is_final(server: ServiceServer, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", [*OUTAGES, slow(1.5)], ids=lambda fault: fault.name)
 async def test_an_outage_is_asked_once_and_passes(server: ServiceServer, fault: Fault) -> None:
     server.spoil(fault, times=1)
-    source = x_api(server.base_url, SCORER)
+    source = x_api(server.base_url, SCORER, timeout=1.0)
     with pytest.raises(ChannelUnavailable) as told:
         await source.fetch([BTC], now=NOW)
     assert KEY.get_secret_value() not in str(told.value)

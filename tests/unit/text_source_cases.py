@@ -103,8 +103,8 @@ def reddit_answers(said: Sequence[Said]) -> dict[str, object]:
     return {REDDIT_LOGIN: TOKEN, REDDIT_NEW: listing(posts), REDDIT_COMMENTS: listing(comments)}
 
 
-def reddit(url: str, scorer: Scorer) -> Reddit:
-    return Reddit(KEY, KEY, scorer, communities=("Bitcoin", "ethereum"), api_url=url, login_url=url, timeout=1.0)
+def reddit(url: str, scorer: Scorer, *, timeout: float = 15.0) -> Reddit:
+    return Reddit(KEY, KEY, scorer, communities=("Bitcoin", "ethereum"), api_url=url, login_url=url, timeout=timeout)
 
 
 X_PATH = "/2/tweets/search/recent"
@@ -119,8 +119,8 @@ def x_answers(said: Sequence[Said]) -> dict[str, object]:
     return {X_PATH: {"data": posts, "includes": {"users": users}, "meta": {"result_count": len(posts)}}}
 
 
-def x_api(url: str, scorer: Scorer) -> XApi:
-    return XApi(KEY, scorer, base_url=url, timeout=1.0)
+def x_api(url: str, scorer: Scorer, *, timeout: float = 15.0) -> XApi:
+    return XApi(KEY, scorer, base_url=url, timeout=timeout)
 
 
 LUNAR_COIN = "/public/coins/btc/v1"
@@ -148,8 +148,8 @@ def lunarcrush_answers(said: Sequence[Said], stars: float | None = None) -> dict
     return {LUNAR_COIN: coin, LUNAR_POSTS: {"data": posts}}
 
 
-def lunarcrush(url: str, scorer: Scorer) -> LunarCrush:
-    return LunarCrush(KEY, scorer, base_url=url, timeout=1.0)
+def lunarcrush(url: str, scorer: Scorer, *, timeout: float = 15.0) -> LunarCrush:
+    return LunarCrush(KEY, scorer, base_url=url, timeout=timeout)
 
 
 PANIC_PATH = "/posts/"
@@ -171,8 +171,8 @@ def cryptopanic_answers(said: Sequence[Said]) -> dict[str, object]:
     return {PANIC_PATH: {"count": len(headlines), "next": None, "previous": None, "results": headlines}}
 
 
-def cryptopanic(url: str, scorer: Scorer) -> CryptoPanic:
-    return CryptoPanic(KEY, scorer, base_url=url, timeout=1.0)
+def cryptopanic(url: str, scorer: Scorer, *, timeout: float = 15.0) -> CryptoPanic:
+    return CryptoPanic(KEY, scorer, base_url=url, timeout=timeout)
 
 
 CASES = (
