@@ -26,7 +26,7 @@ run: setup ## start the desk: paper account, generated prices, rules model, API 
 	@$(BIN)/algotrendy serve
 
 test: check ## lint, types, import rules, the whole test suite, and the gate that the rules model must pass
-	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --maxschedchunk 1
+	@$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --dist loadfile --no-loadscope-reorder
 	@home=$$(mktemp -d) && $(BIN)/algotrendy --home $$home eval --gate; status=$$?; rm -rf $$home; exit $$status
 
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
