@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -48,6 +48,7 @@ class _Kept:
     state: str
     drawdown: Decimal
     limits: Mapping[str, str]
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 _KEPT = TypeAdapter(_Kept)
@@ -148,6 +149,7 @@ class History:
             state=kept.state,
             drawdown=kept.drawdown,
             limits=kept.limits,
+            doubts=kept.doubts,
             content_hash=trail.snapshot.hash,
         )
         now = max(as_of, trail.run.started_at, *(ticker.at for ticker in kept.tickers.values()))
@@ -158,9 +160,7 @@ class History:
             now=now,
             risk=await self._risk(snapshot, trail.run, now),
             recent=tuple(
-                RecentOrder(
-                    order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id, order.purpose
-                )
+                RecentOrder(order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id)
                 for order, proposer in self._orders
                 if now - _LOOKS_BACK < order.created_at <= now and order.run_id != run_id
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.answers import RebalancePlan, RiskVerdict, Signal
@@ -40,8 +40,14 @@ def judge_all(
     sizes: Mapping[str, RiskVerdict],
     plan: RebalancePlan | None,
     strategy: str,
+    *,
+    barred: Collection[str] = (),
 ) -> list[Judged]:
-    """Every intent that follows from the agents' answers, in the order the desk asks, each reserving what it would take."""
+    """Every intent that follows from the agents' answers, in the order the desk asks, each reserving what it would take.
+
+    Args:
+        barred: symbols of which nothing is bought.
+    """
     risk = recorded.risk.observe(recorded.snapshot.portfolio.equity(recorded.snapshot.prices), recorded.now, limits)
     found: list[Judged] = []
     run, snapshot = recorded.trail.run, recorded.snapshot
@@ -56,6 +62,8 @@ def judge_all(
         rebalancing=agent("rebalancing", run.account_id),
     )
     for intent, principal in asked:
+        if intent.side is Side.BUY and intent.symbol in barred:
+            continue
         passed = [one.intent for one in found if one.decision.verdict is not Verdict.DENIED]
         inputs = _inputs(recorded, risk, principal, passed)
         if intent.side is Side.BUY:
@@ -67,7 +75,7 @@ def judge_all(
 
 def _inputs(recorded: Recorded, risk: AccountRisk, principal: Principal, waiting: Sequence[TradeIntent]) -> GateInputs:
     snapshot, now = recorded.snapshot, recorded.now
-    asked = (RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id, i.purpose) for i in waiting)
+    asked = (RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id) for i in waiting)
     return GateInputs(
         now=now,
         actor=principal,

@@ -53,11 +53,13 @@ async def test_it_may_be_answered_once_in_time_and_by_those_who_may(tmp_path: Pa
     async with open_world(tmp_path, **ASKS) as world:
         approvals = Approvals(world.database, world.clock)
         intent = await _asked(world)
-        for nobody in (operator("olga", "elsewhere"), Principal("x", frozenset(Action) - {Action.APPROVE}, frozenset({ACCOUNT}))):
-            with pytest.raises(NotPermitted):
-                await approvals.decide(nobody, intent.intent_id, approve=True, reason="")
-        with pytest.raises(ApprovalError, match="no approval is asked"):
-            await approvals.decide(OPERATOR, "nothing", approve=True, reason="")
+        nobody = Principal("x", frozenset(Action) - {Action.APPROVE}, frozenset({ACCOUNT}))
+        with pytest.raises(NotPermitted):
+            await approvals.decide(nobody, intent.intent_id, approve=True, reason="")
+        # Who may approve elsewhere learns no more of what is asked here than of what is asked nowhere.
+        for who, asked in ((operator("olga", "elsewhere"), intent.intent_id), (OPERATOR, "nothing")):
+            with pytest.raises(ApprovalError, match="no approval is asked"):
+                await approvals.decide(who, asked, approve=True, reason="")
         with pytest.raises(InvalidInput):
             await approvals.decide(OPERATOR, intent.intent_id, approve=True, reason="x" * 501)
         await approvals.decide(OPERATOR, intent.intent_id, approve=True, reason="")
@@ -97,7 +99,7 @@ async def test_what_nobody_answered_is_closed_when_its_time_is_over_or_its_run_i
         async with world.database.transaction() as uow:
             (closed,) = await expire(uow, RUN, late)
             assert await expire(uow, RUN, late) == ()
-            assert await withdraw(uow, RUN, "olga", late) == ()
+            assert await withdraw(uow, RUN, "olga", late, "its run was cancelled") == ()
         assert (closed.state, closed.decided_by) == (ApprovalState.EXPIRED, "core")
         assert isinstance(await world.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW), RiskDecision)
 
@@ -106,7 +108,7 @@ async def test_cancelling_a_run_closes_what_it_asks(tmp_path: Path) -> None:
     async with open_world(tmp_path, **ASKS) as world:
         intent = await _asked(world)
         async with world.database.transaction() as uow:
-            (closed,) = await withdraw(uow, RUN, "olga", world.clock.now())
-        assert (closed.state, closed.decided_by) == (ApprovalState.REJECTED, "olga")
+            (closed,) = await withdraw(uow, RUN, "olga", world.clock.now(), "its run was cancelled")
+        assert (closed.state, closed.decided_by, closed.reason) == (ApprovalState.REJECTED, "olga", "its run was cancelled")
         with pytest.raises(ApprovalError):
             await world.desk.decide_approval(OPERATOR, intent.intent_id, approve=True, reason="")

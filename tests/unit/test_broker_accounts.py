@@ -15,6 +15,8 @@ from trading_core.brokers.factory import BrokerFactory
 from trading_core.brokers.throttle import Throttles
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError, InvalidInput, NotPermitted
+from trading_core.domain.money import ZERO
+from trading_core.domain.portfolio import Portfolio
 from trading_core.persistence.session import Database
 from trading_core.secrets.credentials import VenueCredentials, VenueKeys
 from trading_core.secrets.sealing import KeyRing
@@ -66,6 +68,21 @@ async def test_what_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises((ConfigurationError, InvalidInput), match=told):
         await accounts.add(ROOT, name, venue, url=url)
+    assert await accounts.all() == ()
+
+
+async def test_the_name_of_an_account_that_has_traded_is_not_given_to_another(
+    accounts: BrokerAccounts, database: Database
+) -> None:
+    """Its record would go on as that of the other: at another venue, or as one without real money."""
+    await accounts.add(ROOT, "main", "binance")
+    await accounts.set_production(ROOT, "main", production=True, reason="signed off")
+    async with database.transaction() as uow:
+        await uow.portfolios.open_account(Portfolio("main", "USDT", ZERO, {}), "binance", SystemClock().now())
+    assert await accounts.remove(ROOT, "main")
+    for venue in ("binance", "kraken"):
+        with pytest.raises(InvalidInput, match="has a record"):
+            await accounts.add(ROOT, "main", venue)
     assert await accounts.all() == ()
 
 

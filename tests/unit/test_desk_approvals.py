@@ -14,7 +14,7 @@ from tests.unit.paper_exchange import BTC
 from trading_core.auth.permissions import operator
 from trading_core.domain.errors import ApprovalError, NotPermitted
 from trading_core.domain.intents import ApprovalState, RiskDecision, TradeIntent, Verdict
-from trading_core.domain.orders import Order, OrderState
+from trading_core.domain.orders import Order, OrderState, Purpose
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.forms import WorkingStyle
 from trading_core.risk.checks import ReasonCode
@@ -161,6 +161,42 @@ async def test_an_order_that_outgrew_the_threshold_by_submission_is_denied(tmp_p
         await world.desk.sync(RUNNER)
         assert codes(await _submit(world, entry)) == (ReasonCode.APPROVAL,)
         assert (await world.decisions(entry))[-1] is Verdict.DENIED
+
+
+@pytest.mark.parametrize("answered", ["no", "not yet", "too late"])
+async def test_an_order_that_was_asked_about_waits_for_its_yes_also_when_it_is_worth_less_by_then(
+    tmp_path: Path, answered: str
+) -> None:
+    """A market order is valued at the market: a falling price must not do what the operator refused, or has not said."""
+    bars = [flat(0), flat(1), bar(2, "99.5", "99.5", "99.5", "99.5")]
+    changes = {"approval_above_notional": D(1049), "max_price_age_seconds": 86_400}
+    async with open_world(tmp_path, {BTC: bars}, **changes) as world:
+        entry = await _asked(world, buy(type=buy().type.MARKET, limit_price=None))
+        if answered == "no":
+            await _answer(world, entry, approve=False)
+        world.go(2.5)
+        if answered == "too late":
+            await world.clock.sleep(APPROVAL_LASTS)
+        await world.desk.sync(RUNNER)
+        answer = await _submit(world, entry)
+        assert codes(answer) == (ReasonCode.APPROVAL,)
+        assert isinstance(answer, RiskDecision)
+        assert answer.verdict is (Verdict.NEEDS_APPROVAL if answered == "not yet" else Verdict.DENIED)
+        if answered == "not yet":
+            await _answer(world, entry)
+            assert isinstance(await _submit(world, entry), Order)
+
+
+async def test_a_no_stands_also_where_the_limits_ask_for_no_approval_any_more(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.hold()
+        tight = world.another_desk(limits=world.limits.model_copy(update={"approval_above_notional": THRESHOLD}))
+        await tight.sync(RUNNER)
+        leave = sell("9.98")
+        assert (await tight.propose(TRADER, leave)).verdict is Verdict.NEEDS_APPROVAL
+        await tight.decide_approval(OPERATOR, leave.intent_id, approve=False, reason="not now")
+        assert codes(await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)) == (ReasonCode.APPROVAL,)
+        assert len(await world.orders(Purpose.STOP, live=True)) == 1
 
 
 async def test_only_this_accounts_operators_answer(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUN, RUNNER, TRADER, D, World, buy, open_world
 from tests.unit.paper_exchange import at
+from trading_core.audit.entry import AuditAction
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.errors import InvalidInput, LedgerError, NotPermitted
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
 from trading_core.domain.orders import Order, OrderState, Purpose
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.repositories.audit import AuditFilter
 
 
 async def _resting(world: World, name: str) -> TradeIntent:
@@ -49,6 +51,14 @@ async def test_a_person_takes_an_order_back(tmp_path: Path) -> None:
             await world.desk.cancel(viewer, order.client_order_id)
         assert (await world.desk.cancel(OPERATOR, order.client_order_id)).state is OrderState.CANCELLED
         assert (await world.desk.cancel(OPERATOR, order.client_order_id)).state is OrderState.CANCELLED
+        async with world.database.reading() as uow:
+            told = await uow.audit.newest(10, AuditFilter(subject_id=order.client_order_id))
+        # Who wanted it, once; then what the venue made of it.
+        assert [(row.action, row.actor) for row in told] == [
+            (AuditAction.ORDER_CLOSED, "venue"),
+            (AuditAction.ORDER_CANCEL_ASKED, OPERATOR.name),
+            (AuditAction.ORDER_SUBMITTED, TRADER.name),
+        ]
         with pytest.raises(LedgerError):
             await world.desk.cancel(OPERATOR, "nothing")
 

@@ -10,10 +10,12 @@ import pytest
 from tests.unit.desk_cases import QUIET, RUNNER, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, at
-from trading_core.domain.errors import BrokerUnavailable
+from trading_core.brokers.base import OrderReport
+from trading_core.domain.errors import BrokerUnavailable, RunError
 from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Order, OrderState, OrderType, Purpose
 from trading_core.execution.forms import WorkingStyle
+from trading_core.persistence.records import RunState
 from trading_core.risk.checks import ReasonCode
 
 
@@ -30,6 +32,25 @@ async def test_an_exit_cancels_the_stop_and_sells_what_is_held(tmp_path: Path) -
         assert await world.held() == D("0.000998")
         assert len(await world.orders()) == 3
         assert await world.desk.agrees(RUNNER)
+
+
+async def test_a_run_that_is_stopped_while_its_sale_takes_the_stop_away_leaves_the_holding_under_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        await world.hold()
+        leave, cancel = sell("9.98"), world.broker.cancel
+        await world.desk.propose(TRADER, leave)
+
+        async def stopped_meanwhile(client_order_id: str, symbol: str) -> OrderReport:
+            async with world.database.transaction() as uow:
+                await uow.runs.set_state(leave.run_id, RunState.CANCELLED, at=world.clock.now())
+            return await cancel(client_order_id, symbol)
+
+        monkeypatch.setattr(world.broker, "cancel", stopped_meanwhile)
+        with pytest.raises(RunError, match="is over"):
+            await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)
+        assert await world.covered() == await world.held() == D("9.98")
 
 
 async def test_what_became_dust_before_it_was_sold_is_denied(tmp_path: Path) -> None:

@@ -14,10 +14,18 @@ from tests.unit.desk_cases import ACCOUNT, LIMITS, OPERATOR, QUIET, RUN, RUNNER,
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH, PLAIN, instrument
 from trading_core.auth.permissions import Action, Principal
-from trading_core.domain.errors import IntentConflict, InvalidInput, LedgerError, MarketDataUnavailable, NotPermitted
+from trading_core.domain.errors import (
+    IntentConflict,
+    InvalidInput,
+    LedgerError,
+    MarketDataUnavailable,
+    NotPermitted,
+    RunError,
+)
 from trading_core.domain.intents import Verdict, make_client_order_id
 from trading_core.domain.orders import Order, OrderState, OrderType, Purpose, Side, TimeInForce
 from trading_core.execution.forms import WorkingStyle, make_request
+from trading_core.persistence.records import RunState
 from trading_core.persistence.session import Database
 from trading_core.risk.checks import ReasonCode
 from trading_core.risk.state import TradingState
@@ -57,6 +65,22 @@ async def test_the_same_proposal_and_submission_twice_is_one_order(tmp_path: Pat
         assert await world.decisions(entry) == [Verdict.APPROVED]
 
 
+@pytest.mark.parametrize("state", [RunState.DONE, RunState.CANCELLED])
+async def test_what_a_run_wanted_is_not_sent_when_the_run_is_over(tmp_path: Path, state: RunState) -> None:
+    """A process that stood still for so long that another one took over must not do what somebody has stopped."""
+    async with open_world(tmp_path) as world:
+        late, sent = buy("1"), buy("2", leg="sent")
+        assert (await world.desk.propose(TRADER, late)).verdict is Verdict.APPROVED
+        order = await world.send(sent)
+        async with world.database.transaction() as uow:
+            await uow.runs.set_state(RUN, state, at=world.clock.now())
+        for desk in (world.desk, world.another_desk()):
+            with pytest.raises(RunError, match="is over"):
+                await desk.submit(TRADER, late.intent_id, WorkingStyle.NOW)
+            assert await desk.submit(TRADER, sent.intent_id, WorkingStyle.NOW) == order
+        assert len(world.broker.attempted) == 1
+
+
 async def test_two_submissions_at_once_are_one_order(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.hold("20")
@@ -88,10 +112,11 @@ async def test_what_is_approved_and_not_sent_is_reserved(tmp_path: Path) -> None
         # Denied stays denied, and what it would have taken is free.
         assert codes(await world.desk.submit(TRADER, second.intent_id, WorkingStyle.NOW))
         # The reservation ends with the run.
-        await world.end_run()
+        async with world.database.transaction() as uow:
+            await uow.runs.set_state(RUN, RunState.FAILED, at=world.clock.now())
         await world.start_run("r2")
         assert (await world.desk.propose(TRADER, replace(second, run_id="r2", intent_id="r2"))).verdict is Verdict.APPROVED
-        # A leftover of the ended run has to fit beside what is reserved now.
+        # A leftover of the run that failed, and may be taken up again, has to fit beside what is reserved now.
         assert ReasonCode.INSUFFICIENT_CASH in codes(await world.desk.submit(TRADER, first.intent_id, WorkingStyle.NOW))
         assert world.broker.arrived == []
 

@@ -11,11 +11,11 @@ import pytest
 from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, D, Died, Fault, World, buy, open_world, sell
 from tests.unit.feeds import BarFeed, bar, flat
 from tests.unit.paper_exchange import BTC, instrument
+from trading_core.domain.intents import CORE
 from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Order, OrderState, OrderType, Purpose, TimeInForce
 from trading_core.execution.booking import ABSENT_AFTER
 from trading_core.execution.control import Control
-from trading_core.execution.protection import CORE
 from trading_core.execution.verify import verify_ledger, verify_venue
 from trading_core.persistence.session import Database
 from trading_core.risk.limits_book import LimitsBook

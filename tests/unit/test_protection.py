@@ -8,9 +8,9 @@ from pathlib import Path
 from tests.unit.desk_cases import QUIET, RUNNER, TRADER, D, Fault, buy, codes, open_world, sell
 from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC, ETH
-from trading_core.domain.intents import Verdict
+from trading_core.domain.intents import CORE, Verdict
 from trading_core.domain.orders import OrderState, OrderType, Purpose
-from trading_core.execution.protection import CORE
+from trading_core.execution.protection import PATIENCE
 from trading_core.persistence.session import Database
 from trading_core.risk.checks import ReasonCode
 
@@ -163,6 +163,24 @@ async def test_holdings_are_protected_one_by_one(tmp_path: Path) -> None:
         await world.settle()
         # Bad luck with the first does not concern the second.
         assert (await world.covered(BTC), await world.covered(ETH)) == (0, D("19.96"))
+
+
+async def test_a_venue_that_takes_neither_the_stop_nor_the_sale_is_asked_less_often_and_keeps_nobody_from_leaving(
+    tmp_path: Path,
+) -> None:
+    tempo = {"orders_per_minute": 4, "orders_per_day": 4, "duplicate_window_seconds": 60}
+    async with open_world(tmp_path, **tempo) as world:
+        world.broker.on_place = [None, *[Fault.REFUSED] * 1000]
+        await world.send(buy("10"))
+        for _ in range(120):
+            await world.settle(5)
+        tried = len(world.broker.attempted) - 1
+        assert 2 * PATIENCE < tried <= 2 * (PATIENCE + 10)  # ten minutes, and once a minute when it has often been in vain
+        # What the core tries counts for nobody's tempo, and is nobody's repeat.
+        assert (await world.desk.propose(TRADER, sell("9.98"))).verdict is Verdict.APPROVED
+        world.broker.on_place = []
+        await world.settle(60)
+        assert await world.covered() == await world.held() == D("9.98")
 
 
 async def test_a_market_entry_is_protected_too(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.unit.risk_cases import (
     ticker,
 )
 from trading_core.auth.permissions import Action
-from trading_core.domain.intents import TradeIntent, Verdict
+from trading_core.domain.intents import CORE, TradeIntent, Verdict
 from trading_core.domain.orders import OrderState, OrderType, Purpose, Side, TimeInForce
 from trading_core.risk.engine import GateInputs, ReasonCode
 from trading_core.risk.limits import Limits
@@ -335,6 +335,8 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
         case(recent_orders=(recent(5, actor="x"),) * 6),
         case(recent_orders=(recent(at=NOW.replace(tzinfo=None)),) * 6),
     ),
+    (C.ORDERS_PER_MINUTE, case(recent_orders=(recent(59, actor=CORE),) * 20), case(recent_orders=(recent(59, actor="x"),) * 20)),
+    (C.ORDERS_PER_DAY, case(recent_orders=(recent(actor=CORE),) * 300), case(recent_orders=(recent(actor="x"),) * 300)),
     (C.ORDERS_PER_MINUTE, case(recent_orders=(recent(59, actor="x"),) * 19), case(recent_orders=(recent(59, actor="x"),) * 20)),
     (C.ACTOR_ORDERS_PER_DAY, case(recent_orders=(recent(86_399),) * 99), case(recent_orders=(recent(86_399),) * 100)),
     (C.ACTOR_ORDERS_PER_DAY, case(recent_orders=(recent(86_400),) * 100), case(recent_orders=(recent(61),) * 100)),
@@ -359,12 +361,12 @@ BOUNDS: list[tuple[ReasonCode, Case, Case]] = [
         case(
             sell(),
             portfolio=LONG,
-            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, purpose=Purpose.STOP),),
+            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, actor=CORE),),
         ),
         case(
             sell(),
             portfolio=LONG,
-            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, purpose=Purpose.REBALANCE),),
+            recent_orders=(recent(1, symbol=BTC, quantity=D(10), side=Side.SELL, actor="rebalancing"),),
         ),
     ),
     (

@@ -55,6 +55,21 @@ def test_a_slow_drawdown_over_days_trips() -> None:
     assert second.reason.startswith("drawdown of 10.00%")
 
 
+@pytest.mark.parametrize(
+    ("value", "peak", "day_start"),
+    [("250.5", "11250.5", "10250.5"), ("-10500", "500", "0"), ("-12000", "0", "0"), ("0", "11000", "10000")],
+)
+def test_a_transfer_moves_the_peak_and_the_days_start_by_what_it_is_worth_and_nothing_else(
+    value: str, peak: str, day_start: str
+) -> None:
+    before = replace(FRESH.observe(D(11_000), NOON, LIMITS), consecutive_losses=2, last_loss_at=NOON)
+    after = before.transferred(D(value))
+    assert (after.peak_equity, after.day_start_equity) == (D(peak), D(day_start))
+    assert replace(after, peak_equity=before.peak_equity, day_start_equity=before.day_start_equity) == before
+    with pytest.raises(InvalidInput):
+        before.transferred(D("NaN"))
+
+
 def test_a_tripped_limit_outlives_recovery_and_the_day() -> None:
     tripped = FRESH.observe(D(8_000), NOON, LIMITS)
     later = tripped.observe(D(12_000), NEXT, LIMITS)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import BTC, INSTRUMENTS, D, fill
+from tests.unit.desk_cases import open_world
+from tests.unit.paper_exchange import DEPOSIT
 from trading_core.domain.errors import LedgerError
 from trading_core.domain.orders import Side
 from trading_core.domain.portfolio import Portfolio, Transfer
+from trading_core.execution.transfers import take_over
 from trading_core.risk.limits import Limits
 from trading_core.risk.state import AccountRisk, TradingState
 
@@ -78,3 +82,17 @@ def test_money_moved_in_or_out_trips_no_loss_limit(value: Decimal) -> None:
     assert risk.observe(D(1000) + value, NOW, limits).trading_state is TradingState.ACTIVE
     lost = replace(risk).observe((D(1000) + value) * D("0.5"), NOW, limits)
     assert lost.trading_state is TradingState.REDUCING
+
+
+async def test_a_venues_account_is_taken_over_once_and_never_for_that_of_another_venue(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        parts = (world.broker, world.feed, world.clock, world.desk.instruments)
+        for is_new in (True, False):
+            assert await take_over(world.database, "main", "USDT", *parts, by="root") is is_new
+        with pytest.raises(LedgerError, match="open in USDT, not USDC"):
+            await take_over(world.database, "main", "USDC", *parts, by="root")
+        world.broker.venue = "kraken"
+        with pytest.raises(LedgerError, match="open at 'paper'"):
+            await take_over(world.database, "main", "USDT", *parts, by="root")
+        async with world.database.reading() as uow:
+            assert (await uow.portfolios.load("main")).cash == DEPOSIT.amount

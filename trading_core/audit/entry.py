@@ -46,6 +46,7 @@ class AuditAction(StrEnum):
     ORDER_SUBMITTED = "order.submitted"
     ORDER_REFUSED = "order.refused"
     ORDER_UNKNOWN = "order.unknown"
+    ORDER_CANCEL_ASKED = "order.cancel_asked"
     ORDER_CLOSED = "order.closed"
     USER_CREATED = "user.created"
     USER_CHANGED = "user.changed"

@@ -44,6 +44,12 @@ class BrokerAccounts:
             )
         account = BrokerAccount(account_id, venue, False, _checked(url), self._clock.now(), who.name)
         async with self._database.transaction() as uow:
+            if await uow.portfolios.opened_at(account_id) is not None and await uow.broker_accounts.get(account_id) is None:
+                raise InvalidInput(
+                    f"account {account_id!r} was removed, and has a record",
+                    not_done="It was not added: what it traded would go on as this one's",
+                    next_step="Choose another name; what is held at the venue is then taken over",
+                )
             if not await uow.broker_accounts.add(account):
                 raise InvalidInput(
                     f"there is an account {account_id!r} already", not_done="It was not added", next_step="Choose another name"

@@ -13,6 +13,9 @@ from enum import StrEnum
 from trading_core.domain.money import plain
 from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
 
+CORE = "core"
+"""The actor of what the core does by itself, its own orders among it. No user and no agent has this name."""
+
 
 def digest(payload: object) -> str:
     """SHA-256 over the one JSON form of `payload` (sorted keys, no spaces, Decimals as plain text)."""

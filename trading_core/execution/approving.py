@@ -10,14 +10,13 @@ from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind, recor
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ApprovalError, InvalidInput, NotPermitted
-from trading_core.domain.intents import Approval, ApprovalState, TradeIntent
+from trading_core.domain.intents import CORE, Approval, ApprovalState, TradeIntent
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.limits import Limits
 from trading_core.risk.limits_book import LimitsBook
 
 LONGEST_REASON = 500
-CORE = "core"  # the actor of what happens by itself
 _NOT_IN_TIME = "it was not answered in time"
 
 
@@ -54,43 +53,6 @@ class Answered:
 Also = Callable[[UnitOfWork, Answered], Awaitable[None]]
 
 
-async def answer(
-    uow: UnitOfWork,
-    principal: Principal,
-    intent_id: str,
-    *,
-    approve: bool,
-    reason: str,
-    now: datetime,
-    limits_of: Callable[[TradeIntent], Limits],
-    account_id: str | None = None,
-) -> Answered:
-    """Write down an answer; one that comes too late is kept as that. The caller claims the account and tells the audit trail.
-
-    Args:
-        account_id: where the intent must be; None for wherever it is.
-
-    Raises:
-        NotPermitted: the principal may not approve, or proposed this and the limits ask for four eyes.
-        ApprovalError: nothing was asked, or it is decided already.
-    """
-    asked, intent = await uow.approvals.get(intent_id), await uow.intents.get(intent_id)
-    if asked is None or intent is None or account_id not in {None, intent.account_id}:
-        raise _not_asked(intent_id)
-    principal.require(Action.APPROVE, intent.account_id)
-    if approve and principal.name == intent.proposer and limits_of(intent).four_eyes:
-        raise NotPermitted(
-            f"{principal.name!r} proposed intent {intent_id[:12]!r} and may not approve it too",
-            not_done="Nothing was approved",
-            next_step="Ask another operator",
-        )
-    state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
-    if asked.state is ApprovalState.PENDING and now > asked.expires_at:
-        state, reason = ApprovalState.EXPIRED, _NOT_IN_TIME
-    decided = await uow.approvals.decide(intent_id, state, by=principal.name, at=now, reason=reason)
-    return Answered(intent, asked, decided)
-
-
 class Approvals:
     """Approvals of every account of one ledger.
 
@@ -105,7 +67,7 @@ class Approvals:
     async def decide(
         self, principal: Principal, intent_id: str, *, approve: bool, reason: str, also: Also | None = None
     ) -> Approval:
-        """An operator's yes or no.
+        """An operator's yes or no. One that comes too late is kept as that.
 
         Args:
             also: done in the same transaction, for what else is to know of the answer; one that came too late is an answer.
@@ -121,27 +83,35 @@ class Approvals:
                 not_done="The answer was not taken",
                 next_step=f"Say why in at most {LONGEST_REASON}",
             )
+        principal.require(Action.APPROVE)
         async with self._database.transaction() as uow:
             intent = await uow.intents.get(intent_id)
             # Somebody who may not approve there learns nothing of what is asked there.
             if intent is None or not principal.may(Action.APPROVE, intent.account_id):
-                principal.require(Action.APPROVE, intent.account_id if intent else None)
                 raise _not_asked(intent_id)
-            await uow.claims.take(intent.account_id)
-            now, limits = self._clock.now(), self._limits or await _recorded_limits(uow, intent.run_id)
-            answered = await answer(
-                uow,
-                principal,
-                intent_id,
-                approve=approve,
-                reason=reason,
-                now=now,
-                limits_of=lambda one: limits.of(one.account_id, one.strategy),
-            )
+            await uow.claims.take(intent.account_id)  # one at a time, and the desk sees that something has changed
+            asked, now = await uow.approvals.get(intent_id), self._clock.now()
+            if asked is None:
+                raise _not_asked(intent_id)
+            if approve and principal.name == intent.proposer and (await self._limits_of(uow, intent)).four_eyes:
+                raise NotPermitted(
+                    f"{principal.name!r} proposed intent {intent_id[:12]!r} and may not approve it too",
+                    not_done="Nothing was approved",
+                    next_step="Ask another operator",
+                )
+            state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
+            if asked.state is ApprovalState.PENDING and now > asked.expires_at:
+                state, reason = ApprovalState.EXPIRED, _NOT_IN_TIME
+            after = await uow.approvals.decide(intent_id, state, by=principal.name, at=now, reason=reason)
+            answered = Answered(intent, asked, after)
             if also is not None:
                 await also(uow, answered)
             await _tell(uow, principal.name, now, answered)
         return answered.require_in_time()
+
+    async def _limits_of(self, uow: UnitOfWork, intent: TradeIntent) -> Limits:
+        limits = self._limits or await _recorded_limits(uow, intent.run_id)
+        return limits.of(intent.account_id, intent.strategy)
 
 
 async def expire(uow: UnitOfWork, run_id: str, now: datetime, also: Also | None = None) -> tuple[Approval, ...]:
@@ -150,10 +120,10 @@ async def expire(uow: UnitOfWork, run_id: str, now: datetime, also: Also | None 
     return await _close(uow, late, CORE, now, ApprovalState.EXPIRED, _NOT_IN_TIME, also)
 
 
-async def withdraw(uow: UnitOfWork, run_id: str, by: str, now: datetime) -> tuple[Approval, ...]:
-    """Close all that a run still asks, within the transaction that cancels the run; what was closed."""
+async def withdraw(uow: UnitOfWork, run_id: str, by: str, now: datetime, reason: str) -> tuple[Approval, ...]:
+    """Close all that a run still asks, within the transaction that ends the run; what was closed."""
     asked = [one for one in await uow.approvals.of_run(run_id) if one.state is ApprovalState.PENDING]
-    return await _close(uow, asked, by, now, ApprovalState.REJECTED, "its run was cancelled")
+    return await _close(uow, asked, by, now, ApprovalState.REJECTED, reason)
 
 
 async def _close(

@@ -83,9 +83,7 @@ class Book:
         request, kept = order.request, self.recent
         if kept and kept[0].at < since:
             kept = tuple(one for one in kept if one.at >= since)
-        sent = RecentOrder(
-            order.created_at, proposer, request.symbol, request.side, request.quantity, order.intent_id, order.purpose
-        )
+        sent = RecentOrder(order.created_at, proposer, request.symbol, request.side, request.quantity, order.intent_id)
         return replace(self.releasing(order.intent_id).moving(order), recent=(*kept, sent))
 
     def moving(self, order: Order) -> Book:
@@ -116,7 +114,7 @@ async def read_book(uow: UnitOfWork, account_id: str, version: int, since: datet
     portfolio, live = await uow.portfolios.load(account_id), await uow.orders.live(account_id)
     waiting = await uow.intents.waiting(account_id)
     recent = [
-        RecentOrder(order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id, order.purpose)
+        RecentOrder(order.created_at, proposer, order.symbol, order.side, order.request.quantity, order.intent_id)
         for order, proposer in await uow.orders.recent_with_proposer(account_id, since)
     ]
     entries = {symbol: await uow.intents.last_entry(account_id, symbol) for symbol in portfolio.positions}

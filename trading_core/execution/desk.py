@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from trading_core.audit.entry import AuditAction, SubjectKind, recorded
 from trading_core.auth.permissions import Action, Principal
 from trading_core.brokers.base import Broker, OrderReport
 from trading_core.domain.clock import Clock
@@ -20,6 +21,7 @@ from trading_core.domain.intents import Approval, RiskDecision, TradeIntent
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.orders import Fill, Order, Purpose, Side
 from trading_core.domain.portfolio import Transfer
+from trading_core.execution.approving import Approvals
 from trading_core.execution.book import AccountView
 from trading_core.execution.booking import Booking
 from trading_core.execution.cancelling import Cancelling
@@ -82,6 +84,7 @@ class Desk:
         self.inputs = InputsReader(self._ledger, self._booking, feed, clock, instruments)
         self._cancelling = Cancelling(broker, self._ledger, self._booking, clock)
         self._reconciler = Reconciler(account_id, database, broker, clock, self._cancelling)
+        self._approvals = Approvals(database, clock, limits)
         self._proposing = Proposing(self._ledger, self.inputs, clock, limits)
         self._submitting = Submitting(
             self._ledger,
@@ -161,8 +164,10 @@ class Desk:
         Raises:
             NotPermitted: the principal may not approve, or proposed this and the limits ask for four eyes.
             ApprovalError: nothing was asked, it has expired, or it is decided already.
+            InvalidInput: the reason is too long.
         """
-        return await self._proposing.decide_approval(principal, intent_id, approve=approve, reason=reason)
+        principal.require(Action.APPROVE, self.account_id)
+        return await self._approvals.decide(principal, intent_id, approve=approve, reason=reason)
 
     async def submit(self, principal: Principal, intent_id: str, style: WorkingStyle) -> Order | RiskDecision:
         """Send an approved intent, once.
@@ -176,6 +181,7 @@ class Desk:
         Raises:
             NotPermitted: the principal may not submit.
             LedgerError: the intent is not on record here.
+            RunError: its run is over, and it was not sent before.
             BrokerUnavailable: a sale's stops were taken back and the venue could then not be read. The sale was not sent.
         """
         return await self._submitting.submit(principal, intent_id, style)
@@ -365,4 +371,18 @@ class Desk:
                 not_done="It was not taken back",
                 next_step=f"Sell {order.symbol}, and the stop goes with it",
             )
-        return await self._cancelling.cancel(order) if order.is_live else order
+        if not order.is_live:
+            return order
+        async with self._ledger.writing() as entry:
+            # What the venue then does is told in its own name.
+            what = recorded(order, "symbol", "side", "state", "filled")
+            entry.tell(
+                principal.name,
+                AuditAction.ORDER_CANCEL_ASKED,
+                SubjectKind.ORDER,
+                client_order_id,
+                None,
+                what,
+                run_id=order.run_id,
+            )
+        return await self._cancelling.cancel(order)

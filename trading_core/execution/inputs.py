@@ -10,6 +10,7 @@ from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import MarketDataError, UnknownSymbol
 from trading_core.domain.instruments import Instrument
+from trading_core.domain.intents import CORE
 from trading_core.domain.market import MarketFeed, Ticker
 from trading_core.execution.book import Book
 from trading_core.execution.booking import Booking
@@ -59,7 +60,7 @@ class InputsReader:
         """The gate's inputs for the intent `but`. Other intents that were approved and wait to be sent count as live orders."""
         now = self._clock.now()
         waiting = [intent for intent in book.waiting.values() if intent.intent_id != but]
-        asked = [RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id, i.purpose) for i in waiting]
+        asked = [RecentOrder(i.created_at, i.proposer, i.symbol, i.side, i.quantity, i.intent_id) for i in waiting]
         return GateInputs(
             now=now,
             actor=proposer,
@@ -79,4 +80,4 @@ class InputsReader:
         """The account's state as the gate is to see it. This is not written down: it ends with the disagreement."""
         if not self.disagreement or risk.trading_state is not TradingState.ACTIVE:
             return risk
-        return risk.reduced("core", f"the ledger and the venue differ: {self.disagreement}", now)
+        return risk.reduced(CORE, f"the ledger and the venue differ: {self.disagreement}", now)

@@ -12,7 +12,6 @@ from trading_core.domain.errors import InvalidInput
 from trading_core.domain.intents import Approval, ApprovalState, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.market import Ticker
 from trading_core.domain.orders import Purpose
-from trading_core.execution.approving import answer
 from trading_core.execution.inputs import InputsReader
 from trading_core.execution.ledger import Entry, Ledger
 from trading_core.risk.engine import GateInputs, evaluate
@@ -66,25 +65,6 @@ class Proposing:
         inputs = self._inputs.read(book, principal, tickers, has_approval=False, but=intent.intent_id)
         return affordable(intent, inputs, self._limits_of(intent))
 
-    async def decide_approval(self, principal: Principal, intent_id: str, *, approve: bool, reason: str) -> Approval:
-        """See `Desk.decide_approval`."""
-        principal.require(Action.APPROVE, self._ledger.account_id)
-        async with self._ledger.writing() as entry:
-            answered = await answer(
-                entry.uow,
-                principal,
-                intent_id,
-                approve=approve,
-                reason=reason,
-                now=self._clock.now(),
-                limits_of=self._limits_of,
-                account_id=self._ledger.account_id,
-            )
-            if answered.after.state is not ApprovalState.APPROVED:
-                entry.book = entry.book.releasing(intent_id)
-            entry.tell(principal.name, *answered.audit, run_id=answered.intent.run_id)
-        return answered.require_in_time()
-
     async def preview(self, principal: Principal, intent: TradeIntent) -> RiskDecision:
         """See `Desk.preview`."""
         self.check(principal, intent)
@@ -132,5 +112,10 @@ def still_stands(approval: Approval | None, intent: TradeIntent, ticker: Ticker 
         return False
     if limits.four_eyes and approval.decided_by == intent.proposer:
         return False  # the limits are tighter than when it was given
-    drift = abs(ticker.last - approval.price) / approval.price
-    return approval.content_hash == intent.content_hash and now <= approval.expires_at and drift <= limits.approval_drift
+    in_time = now <= approval.expires_at
+    return approval.content_hash == intent.content_hash and in_time and is_near(approval.price, ticker, limits)
+
+
+def is_near(price: Decimal, ticker: Ticker, limits: Limits) -> bool:
+    """Whether the market is still where an operator saw it: a yes holds within `approval_drift` of the price that was shown."""
+    return abs(ticker.last - price) / price <= limits.approval_drift

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import MarketDataError, UnknownSymbol
 from trading_core.domain.instruments import Instrument
-from trading_core.domain.intents import Check, RiskDecision, TradeIntent, Verdict, make_intent_id
+from trading_core.domain.intents import CORE, Check, RiskDecision, TradeIntent, Verdict, make_intent_id
 from trading_core.domain.market import MarketFeed, Ticker
 from trading_core.domain.money import ZERO
 from trading_core.domain.orders import Order, OrderState, OrderType, Purpose, Side, TimeInForce
@@ -20,7 +21,17 @@ from trading_core.execution.ledger import Ledger
 from trading_core.risk.limits_book import LimitsBook
 from trading_core.risk.state import TradingState
 
-CORE = "core"
+PATIENCE = 5  # refused stops of one holding in a row, after which the venue is asked less often
+_PAUSE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _InVain:
+    """Stops that were refused, the sale in their place being of no use: `held` stayed what it is. How many, and when last."""
+
+    held: Decimal
+    times: int
+    at: datetime
 
 
 class Protection:
@@ -42,6 +53,7 @@ class Protection:
     ) -> None:
         self._ledger, self._cancelling, self._feed, self._clock = ledger, cancelling, feed, clock
         self._limits, self._instruments, self._send = limits, instruments, send
+        self._in_vain: dict[str, _InVain] = {}
 
     async def protect(self, symbol: str, book: Book) -> tuple[Order, ...]:
         """Place a stop for whatever part of a holding has none; where the stop is refused, sell that part.
@@ -49,15 +61,19 @@ class Protection:
         Returns the orders that were sent. `book` only tells whether there may be something to do: what is bare is worked out
         again where the order is written.
         """
-        instrument = self._instruments.get(symbol)
-        if instrument is None or self._bare(instrument, book) <= 0:
+        instrument, held = self._instruments.get(symbol), book.portfolio.position(symbol).quantity
+        if instrument is None or self._bare(instrument, book) <= 0 or self._waits(symbol, held):
             return ()
         written = await self._write(instrument, Purpose.STOP)
         if written is None:
             return ()
         stop = await self._send(written)
         if stop.state is not OrderState.REFUSED:
+            self._in_vain.pop(symbol, None)
             return (stop,)
+        before = self._in_vain.get(symbol)
+        times = before.times + 1 if before is not None and before.held == held else 1
+        self._in_vain[symbol] = _InVain(held, times, self._clock.now())
         # The price is through the stop already, or the venue will hold no stop: a bare position is not kept.
         leave = await self._write(instrument, Purpose.EXIT)
         return (stop,) if leave is None else (stop, await self._send(leave))
@@ -81,6 +97,13 @@ class Protection:
         leave = await self._write(instrument, Purpose.EXIT, limit=target)
         sent = () if leave is None else (await self._send(leave),)
         return (*sent, *await self.protect(symbol, await self._ledger.lately()))
+
+    def _waits(self, symbol: str, held: Decimal) -> bool:
+        """Whether the venue took neither stop nor sale of the holding so often that it is given a rest."""
+        known = self._in_vain.get(symbol)
+        if known is None or known.held != held or known.times < PATIENCE:
+            return False
+        return self._clock.now() - known.at < _PAUSE
 
     def _bare(self, instrument: Instrument, book: Book) -> Decimal:
         """What is held and promised to no sale: base cannot be promised twice, to a stop or to an exit."""

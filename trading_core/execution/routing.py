@@ -19,7 +19,7 @@ from trading_core.auth.permissions import Principal
 from trading_core.brokers.manager import Route
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ConfigurationError, InvalidInput
-from trading_core.domain.intents import RiskDecision, TradeIntent, digest, make_client_order_id
+from trading_core.domain.intents import CORE, RiskDecision, TradeIntent, digest, make_client_order_id
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Order, OrderEvent, Side
 from trading_core.execution.desk import Desk
@@ -29,7 +29,6 @@ from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
 _TOOL = "routes"  # under which a plan stands among the evidence of its run
-_AGENT = "core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class EntryRouter:
         record = EvidenceRecord(
             run_id=first.run_id,
             id=f"route:{digest(sorted(one.intent_id for one in wanted.values()))[:16]}",
-            agent=_AGENT,
+            agent=CORE,
             subject=first.symbol,
             tool=_TOOL,
             arguments={"symbol": first.symbol, "side": first.side.value, "quantity": plain(first.quantity)},
@@ -232,7 +231,7 @@ async def _find_plan(uow: UnitOfWork, run_id: str, wanted: Mapping[str, TradeInt
     """The plan of the run that has one of these intents in it."""
     ids = {intent.intent_id for intent in wanted.values()}
     for record in await uow.evidence.of_run(run_id):
-        if record.tool == _TOOL and record.agent == _AGENT and isinstance(record.result, Mapping):
+        if record.tool == _TOOL and record.agent == CORE and isinstance(record.result, Mapping):
             plan = record.result["plan"]
             if any(one["intent_id"] in ids for one in plan):
                 return tuple(one["account_id"] for one in plan)

@@ -11,7 +11,7 @@ from trading_core.auth.identity import user_principal
 from trading_core.auth.permissions import OPERATOR, Action, Principal
 from trading_core.brokers.base import Broker
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import BrokerError, LedgerError, OrderRefused
+from trading_core.domain.errors import BrokerError, LedgerError, OrderRefused, RunError
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict, make_client_order_id
 from trading_core.domain.market import MarketFeed, Ticker
@@ -24,8 +24,11 @@ from trading_core.execution.inputs import InputsReader
 from trading_core.execution.ledger import Entry, Ledger
 from trading_core.execution.proposing import may_still_come, still_stands
 from trading_core.execution.protection import Protection
+from trading_core.persistence.records import RunState
 from trading_core.risk.engine import evaluate
 from trading_core.risk.limits_book import LimitsBook
+
+_OVER = frozenset({RunState.DONE, RunState.CANCELLED})  # a run that failed may be taken up again
 
 
 class Submitting:
@@ -77,7 +80,11 @@ class Submitting:
             if not isinstance(decision, RiskDecision) or decision.verdict is not Verdict.APPROVED:
                 return decision
             await self._cancelling.cancel_stops(intent.symbol, entry.book)
-            result = await self._submit(principal, intent, style, only_held=True)
+            try:
+                result = await self._submit(principal, intent, style, only_held=True)
+            except RunError:  # stopped since it was asked about
+                await self._protection.protect(intent.symbol, await self._ledger.lately())
+                raise
             await self._protection.protect(intent.symbol, await self._ledger.lately())
             return result
 
@@ -107,7 +114,11 @@ class Submitting:
         return await self.send(order)
 
     async def _said(self, entry: Entry, intent: TradeIntent) -> Order | RiskDecision | None:
-        """What became of an intent already: the order it was sent as, or its denial. None while it waits."""
+        """What became of an intent already: the order it was sent as, or its denial. None while it waits.
+
+        Raises:
+            RunError: its run was over before it was sent.
+        """
         waits = intent.intent_id in entry.book.waiting
         # A buy that waits has no order, and the ledger takes no second one. A sale is looked up before its stops are touched.
         if waits and intent.side is Side.BUY:
@@ -116,7 +127,15 @@ class Submitting:
         if known is not None or waits:
             return known and _of(intent, known)
         decisions = await entry.uow.intents.decisions_of(intent.intent_id)
-        return next((earlier for earlier in decisions if earlier.verdict is Verdict.DENIED), None)
+        denied = next((earlier for earlier in decisions if earlier.verdict is Verdict.DENIED), None)
+        run = None if denied else await entry.uow.runs.get(intent.run_id)
+        if run is not None and run.state in _OVER:
+            raise RunError(
+                f"intent {intent.intent_id[:12]!r} was not sent, and its run is over ({run.state.value})",
+                not_done="Nothing was sent",
+                next_step="Propose it in a new run if it is still wanted",
+            )
+        return denied
 
     async def _decide(
         self, entry: Entry, sender: Principal, intent: TradeIntent, sized: TradeIntent, tickers: Mapping[str, Ticker]
@@ -127,14 +146,12 @@ class Submitting:
         at_machine = sender if sender.role == OPERATOR and sender.name == intent.proposer else None
         known = self._principals.get(intent.proposer) or await user_principal(entry.uow, intent.proposer) or at_machine
         proposer = known or Principal(intent.proposer, frozenset(), frozenset())
-        inputs = self._inputs.read(entry.book, proposer, tickers, has_approval=False, but=intent.intent_id)
-        decision = evaluate(sized, inputs, limits)
-        if decision.verdict is Verdict.NEEDS_APPROVAL:
-            now, approval = self._clock.now(), await entry.uow.approvals.get(intent.intent_id)
-            approved = still_stands(approval, intent, tickers.get(intent.symbol), now, limits)
-            decision = evaluate(sized, replace(inputs, has_approval=approved), limits)
-            if not approved and not may_still_come(approval, now):
-                decision = replace(decision, verdict=Verdict.DENIED)
+        now, approval = self._clock.now(), await entry.uow.approvals.get(intent.intent_id)
+        approved = still_stands(approval, intent, tickers.get(intent.symbol), now, limits)
+        inputs = self._inputs.read(entry.book, proposer, tickers, has_approval=approved, but=intent.intent_id)
+        decision = evaluate(sized, replace(inputs, was_asked=approval is not None), limits)
+        if decision.verdict is Verdict.NEEDS_APPROVAL and not may_still_come(approval, now):
+            decision = replace(decision, verdict=Verdict.DENIED)
         if decision.verdict is Verdict.DENIED:
             await entry.decide(intent, decision)
         return decision

@@ -47,10 +47,12 @@ async def take_over(
         LedgerError: the account is open at another venue or in another currency.
     """
     async with database.reading() as uow:
-        if await uow.portfolios.opened_at(account_id) is not None:
-            known = await uow.portfolios.load(account_id)
-            await _check_same(known, currency)
-            return False
+        is_open = await uow.portfolios.opened_at(account_id) is not None
+        if is_open:
+            _check_currency(await uow.portfolios.load(account_id), currency)
+    if is_open:
+        async with database.transaction() as uow:
+            return await uow.portfolios.open_account(Portfolio(account_id, currency, ZERO, {}), broker.venue, clock.now())
     opened_at = clock.now()  # before the balances are read: what trades from here on is booked as a fill
     held = {asset: balance.total for asset, balance in (await broker.balances()).items() if balance.total}
     transfers = [
@@ -72,7 +74,7 @@ async def take_over(
     return True
 
 
-async def _check_same(known: Portfolio, currency: str) -> None:
+def _check_currency(known: Portfolio, currency: str) -> None:
     if known.currency != currency:
         raise LedgerError(
             f"account {known.account_id!r} is open in {known.currency}, not {currency}",

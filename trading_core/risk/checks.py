@@ -19,7 +19,7 @@ from trading_core.domain.instruments import Instrument
 from trading_core.domain.intents import Check
 from trading_core.domain.market import Ticker
 from trading_core.domain.money import plain
-from trading_core.domain.orders import Order, Purpose, Side
+from trading_core.domain.orders import Order, Side
 from trading_core.domain.portfolio import Portfolio
 from trading_core.risk.state import AccountRisk
 
@@ -106,7 +106,6 @@ class RecentOrder:
     side: Side
     quantity: Decimal
     intent_id: str
-    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +120,7 @@ class GateInputs:
         correlations: of returns, by pair of symbols; a missing pair counts as fully correlated.
         recent_orders: of at least the last 24 hours or the duplicate window, whichever is longer.
         has_approval: a valid approval bound to the intent's `content_hash` exists.
+        was_asked: an operator was asked for one before. Only a yes then lets the intent pass, whatever it is worth by now.
     """
 
     now: datetime
@@ -135,6 +135,7 @@ class GateInputs:
     recent_orders: tuple[RecentOrder, ...]
     venue_healthy: bool
     has_approval: bool
+    was_asked: bool = False
 
 
 def usable(value: object) -> TypeGuard[Decimal]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from trading_core.domain.intents import TradeIntent
-from trading_core.domain.orders import Purpose
+from trading_core.domain.intents import CORE, TradeIntent
 from trading_core.risk.checks import Finding, GateInputs, ReasonCode, aware
 from trading_core.risk.checks_facts import OrderFacts
 from trading_core.risk.limits import Limits
@@ -32,20 +31,23 @@ def authority_checks(intent: TradeIntent, inputs: GateInputs) -> list[Finding]:
 
 def approval_check(inputs: GateInputs, limits: Limits, facts: OrderFacts) -> Finding:
     threshold = limits.approval_above_notional
-    if threshold is None:
-        return (ReasonCode.APPROVAL, True, facts.notional, "none", "")
-    passed = inputs.has_approval or facts.notional <= threshold
-    return (ReasonCode.APPROVAL, passed, facts.notional, threshold, "an operator has to approve it")
+    small = threshold is None or facts.notional <= threshold
+    passed = inputs.has_approval or (small and not inputs.was_asked)
+    limit: object = "none" if threshold is None else threshold
+    return (ReasonCode.APPROVAL, passed, facts.notional, limit, "an operator has to approve it")
 
 
 def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> list[Finding]:
-    """Counts include this order. One of unknown or future time counts as just now; the intent itself does not count twice."""
+    """Counts include this order. One of unknown or future time counts as just now; the intent itself does not count twice.
+
+    The core's own stops and sales count for nothing: nobody asked for them, and they must not keep anybody from leaving.
+    """
     minute, own_minute, day, own_day, repeated = 1, 1, 1, 1, False
     now, window = aware(inputs.now), limits.duplicate_window_seconds
     intent_id, symbol, actor = intent.intent_id, intent.symbol, inputs.actor.name
     minute_ago, day_ago, window_ago = now - MINUTE, now - DAY, now - timedelta(seconds=window)
     for recent in inputs.recent_orders:
-        if recent.intent_id == intent_id:
+        if recent.intent_id == intent_id or recent.actor == CORE:
             continue
         at = recent.at
         if at.tzinfo is None:
@@ -57,9 +59,7 @@ def tempo_checks(intent: TradeIntent, inputs: GateInputs, limits: Limits) -> lis
             if at > minute_ago:
                 minute += 1
                 own_minute += own
-        # The core's stop is placed for a holding's own size: to sell the holding by hand is no second asking.
-        is_asked = recent.purpose is not Purpose.STOP or intent.purpose is Purpose.STOP
-        if at > window_ago and is_asked and recent.symbol == symbol and recent.side is intent.side:
+        if at > window_ago and recent.symbol == symbol and recent.side is intent.side:
             repeated = repeated or recent.quantity == intent.quantity
     return [
         _count(ReasonCode.ACTOR_ORDERS_PER_MINUTE, own_minute, limits.orders_per_minute_per_actor),

@@ -101,9 +101,9 @@ class Limits(BaseModel):
 
     # tempo
     orders_per_minute_per_actor: _Count = Field(6, description="Orders of one actor in any 60 seconds")
-    orders_per_minute: _Count = Field(20, description="Orders of everybody in any 60 seconds")
+    orders_per_minute: _Count = Field(20, description="Orders of everybody but the core in any 60 seconds")
     orders_per_day_per_actor: _Count = Field(100, description="Orders of one actor in any 24 hours")
-    orders_per_day: _Count = Field(300, description="Orders of everybody in any 24 hours")
+    orders_per_day: _Count = Field(300, description="Orders of everybody but the core in any 24 hours")
     duplicate_window_seconds: _Wait = Field(
         60, description="How long the same symbol, side and quantity under another intent id is taken for a repeat"
     )

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading_core.domain.clock import utc
+from trading_core.domain.intents import CORE
 from trading_core.domain.money import ONE, ZERO, decimal, plain
 from trading_core.risk.limits import Limits
 
@@ -56,7 +57,7 @@ class AccountRisk:
     def opened(cls, equity: Decimal, now: datetime) -> AccountRisk:
         """An active account with nothing lost yet."""
         equity, now = decimal(equity, name="equity"), utc(now)
-        return cls(TradingState.ACTIVE, "", "core", now, equity, now.date(), equity)
+        return cls(TradingState.ACTIVE, "", CORE, now, equity, now.date(), equity)
 
     def observe(self, equity: Decimal, now: datetime, limits: Limits) -> AccountRisk:
         """After `equity`, realised and open, was seen at `now`: rolls the day, raises the peak, trips a limit that is reached.
@@ -73,7 +74,7 @@ class AccountRisk:
         reason = seen._breach(equity, limits)
         if not reason:
             return seen
-        return replace(seen, trading_state=TradingState.REDUCING, reason=reason, changed_by="core", changed_at=now)
+        return replace(seen, trading_state=TradingState.REDUCING, reason=reason, changed_by=CORE, changed_at=now)
 
     def _breach(self, equity: Decimal, limits: Limits) -> str:
         today = fraction_lost(self.day_start_equity, equity)

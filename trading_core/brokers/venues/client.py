@@ -47,6 +47,7 @@ class Exchange(HasSockets, Protocol):
     on_rest_response: Callable[..., str]
     request: Callable[..., Awaitable[object]]
     closed_by_user: bool
+    timeout_on_exit: int
 
     def set_sandbox_mode(self, enabled: bool) -> None: ...
     def set_markets(self, markets: list[Row]) -> object: ...
@@ -136,6 +137,8 @@ def open_client(
         exchange.set_sandbox_mode(True)
     if base_url is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
+        if base_url.startswith("http:"):
+            exchange.timeout_on_exit = 0  # ccxt waits a quarter of a second at `close` for TLS to end; here is none
     return exchange
 
 
