@@ -86,12 +86,12 @@ class Asker:
             subject=subject,
             most_calls=agent.spec.model_calls,
         )
-        ruling = await self._control.of(name, run_id)
-        if ruling.silenced:
-            outcome = agent.silent(subject, ruling.silenced)
-        else:
-            outcome = await (self._by_rules(name) if ruling.by_rules else agent).ask(subject, context)
-        await asyncio.gather(self._keep(run_id, outcome), agent.remember(outcome))
+        async with self._control.asking(name, run_id) as ruling:
+            if ruling.silenced:
+                outcome = agent.silent(subject, ruling.silenced)
+            else:
+                outcome = await (self._by_rules(name) if ruling.by_rules else agent).ask(subject, context)
+            await asyncio.gather(self._keep(run_id, outcome), agent.remember(outcome))
         self.tell("agent_answered", run_id, outcome=outcome)
         return Decided(outcome.answer, outcome.may_trade, outcome.cites)
 

@@ -222,18 +222,21 @@ async def execution(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     paused = await ctx.paused()  # perhaps since the gate was asked: an approval can take its time
     async with ctx.database.reading() as uow:
         left = await orders_left(uow, run_id, ctx.clock.now())
+        out = {order.intent_id for order in await uow.orders.of_run(run_id)}  # by this step, before it was cut off
     for intent in approved:
         # Exits do not depend on the execution agent, on pauses or on what a schedule may send; entries are not sent without its
         # word, and not beyond those.
         style = "now" if intent.side is Side.SELL else styles.get(intent.symbol, "skip")
-        if style == "skip" or paused.bars(intent.symbol, intent.side) or (intent.side is Side.BUY and left == 0):
+        barred = paused.bars(intent.symbol, intent.side) or (intent.side is Side.BUY and left == 0)
+        if style == "skip" or (barred and intent.intent_id not in out):
             continue
         result = await ctx.desk.submit(ctx.principals["execution"], intent.intent_id, WorkingStyle(style))
         if isinstance(result, RiskDecision):
             ctx.asker.tell("order_denied", run_id, intent=intent, decision=result)
         else:
             sent.append(result.client_order_id)
-            left = None if left is None else max(left - 1, 0)
+            if left is not None and intent.intent_id not in out:  # those that are out were counted already
+                left = max(left - 1, 0)
             ctx.asker.tell("order_sent", run_id, order=result)
     await _watch(ctx, run_id, sent)
     return {"orders": sent}

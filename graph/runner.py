@@ -20,8 +20,9 @@ from graph.runs.ending import TOLD_LAST, end_run
 from graph.runs.ids import run_id_at
 from graph.state import CycleState
 from graph.telemetry import traced
-from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError
+from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError, StoreUnavailable
 from trading_core.persistence.records import ENDED_STATES, RunKind, RunRecord, RunState
+from trading_core.persistence.unit_of_work import UnitOfWork
 
 _MOST_STEPS = 30  # the cycle has nine nodes; more supersteps than this would be a loop
 Settled = Callable[[], Awaitable[None]]
@@ -76,6 +77,7 @@ class Runner:
 
         Raises:
             LedgerError: the record contradicts itself; trading must stop.
+            StoreUnavailable: the ledger is out of reach; `resume` goes on with the run later.
         """
         run_id = self.run_id(as_of)
         async with self.context.database.transaction() as uow:
@@ -128,6 +130,7 @@ class Runner:
 
         Raises:
             LedgerError: the record contradicts itself; trading must stop.
+            StoreUnavailable: the ledger is out of reach. The run stands as it is on record, and goes on from there.
         """
         config: RunnableConfig = {"configurable": {"thread_id": record.id}, "recursion_limit": _MOST_STEPS}
         begun = await self._saver.aget_tuple(config) is not None
@@ -142,6 +145,8 @@ class Runner:
         except asyncio.CancelledError:
             await self._abandon()
             raise
+        except StoreUnavailable:
+            raise  # no failure of the run's: what it has done is on record, and nothing more can be written now
         except LedgerError as error:
             await self._end(record, settled, RunState.FAILED, str(error))
             raise
@@ -161,6 +166,17 @@ class Runner:
         """Drop the checkpoints of a run that is over: all of it is in the ledger, and the file would only grow."""
         await self._saver.adelete_thread(run_id)
 
+    async def tidy(self) -> None:
+        """Drop what is left of runs that are over: killed right at their end, or cancelled while they waited."""
+        if not isinstance(self._saver, AsyncSqliteSaver):
+            return
+        await self._saver.setup()
+        rows = await self._saver.conn.execute_fetchall("SELECT DISTINCT thread_id FROM checkpoints")
+        async with self.context.database.reading() as uow:
+            over = [run_id for (run_id,) in rows if await _is_over(uow, run_id)]
+        for run_id in over:
+            await self.forget(run_id)
+
     async def _abandon(self) -> None:
         """Let go of the checkpoint file: a write that was cancelled before its commit would keep it locked."""
         if isinstance(self._saver, AsyncSqliteSaver):
@@ -179,6 +195,14 @@ class Runner:
         async with self.context.database.transaction() as uow:
             await end_run(uow, record, state, at=self.context.clock.now(), error=error, told=told)
         self.context.asker.tell(TOLD_LAST[state], record.id, error=error)
+
+
+async def _is_over(uow: UnitOfWork, run_id: str) -> bool:
+    """Whether nobody can take a run up again; one that failed can be, at the command line, when it was begun there."""
+    record = await uow.runs.get(run_id)
+    if record is None or record.state is not RunState.FAILED:
+        return record is not None and record.state in ENDED_STATES
+    return await uow.run_requests.get(run_id) is not None
 
 
 async def tell_approvals(context: CycleContext, run_id: str, intents: Sequence[str]) -> None:

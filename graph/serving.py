@@ -128,6 +128,8 @@ async def serving(
                 keys=options.keys,
             )
             desks.add(await stack.enter_async_context(opened))
+        if failed.done():
+            failed.result()  # a right was lost while the accounts were opened: nothing is begun
         if configs:
             await stack.enter_async_context(runs.working())
         if configs and options.schedules_kept:

@@ -221,6 +221,7 @@ class TradingSystem:
                 await stack.enter_async_context(tending(context.books))
             talkers = ChatAgents(chat, _model_name(chat), {**CHAT_TOOLS, **tools})
             cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
+            await cycles.tidy()
             yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles, talkers, told, hub)
 
 

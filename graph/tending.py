@@ -54,6 +54,8 @@ async def _listen(books: Bookkeeping) -> None:
                 said = error.what if error is not None else ""
     except AlgoTrendyError as error:
         _log.warning("the account is only read from here on: %s", error)
+    except Exception:
+        _log.exception("the account is only read from here on")
 
 
 async def _tend(books: Bookkeeping, intervals: Intervals) -> None:
@@ -71,6 +73,8 @@ async def _tend(books: Bookkeeping, intervals: Intervals) -> None:
                 await books.sync()
         except AlgoTrendyError as error:  # tried again in its time; until it works the account grows stale and the gate denies
             _log.warning("the venue could not be attended to: %s", error)
+        except Exception:  # or nobody would obey the kill switch any more, and nothing would say so
+            _log.exception("the venue could not be attended to")
 
 
 async def _is_withdrawn(books: Bookkeeping) -> bool:

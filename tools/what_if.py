@@ -21,6 +21,7 @@ class WhatIfArguments(BaseModel):
 async def _what_if(context: ToolContext, arguments: WhatIfArguments) -> Facts:
     snapshot = context.snapshot
     moved = snapshot.known(arguments.symbol) if arguments.symbol else ""
+    equity = snapshot.portfolio.equity(snapshot.prices)  # refused without the price of every holding
     factor = 1 + Decimal(str(arguments.change_percent)) / 100
     before = after = ZERO
     rows: list[Facts] = []
@@ -44,7 +45,6 @@ async def _what_if(context: ToolContext, arguments: WhatIfArguments) -> Facts:
                     "value_at_stop": None if stop is None else number(position.value(stop)),
                 }
             )
-    equity = snapshot.portfolio.equity(snapshot.prices)
     return {
         "moved": moved or "all that is held",
         "change_percent": arguments.change_percent,

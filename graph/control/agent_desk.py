@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -81,8 +81,13 @@ class AgentDesk:
         async with self._database.reading() as uow:
             return await self._view(uow, account_id, known_agent(name))
 
-    async def set_budget(self, who: Principal, account_id: str, name: str, budget: Budget) -> None:
+    async def set_budget(
+        self, who: Principal, account_id: str, name: str, budget: Budget, look: Callable[[AgentSettings], None] | None = None
+    ) -> None:
         """What it may use in a day, in all runs of the account; beyond that it abstains.
+
+        Args:
+            look: is shown what is changed. When it raises, nothing is: nobody else can come between the two.
 
         Raises:
             InvalidInput: the budget cannot be kept.
@@ -93,18 +98,30 @@ class AgentDesk:
             )
         async with self._database.transaction() as uow:
             before = await self._settings(uow, who, account_id, name)
+            if look is not None:
+                look(before)
             await check_budget(uow, account_id, budget)
             await self._put(uow, before, replace(before, budget=budget, by=who.name, at=self._clock.now()))
 
-    async def set_model(self, who: Principal, account_id: str, name: str, model: Literal["rules"] | None) -> None:
-        """Have the rules model answer for it from its next question on, or the session's own (None)."""
+    async def set_model(
+        self,
+        who: Principal,
+        account_id: str,
+        name: str,
+        model: Literal["rules"] | None,
+        look: Callable[[AgentSettings], None] | None = None,
+    ) -> None:
+        """Have the rules model answer for it from its next question on, or the session's own (None); `look` as for a budget."""
         async with self._database.transaction() as uow:
             before = await self._settings(uow, who, account_id, name)
+            if look is not None:
+                look(before)
             await self._put(uow, before, replace(before, model=model, by=who.name, at=self._clock.now()))
 
     async def _settings(self, uow: UnitOfWork, who: Principal, account_id: str, name: str) -> AgentSettings:
         who.require(Action.CONTROL_RISK, account_id)
         agent = known_agent(name)
+        await uow.claims.take(account_id)  # of two who change it at once, the second sees what the first did
         found = await uow.agent_settings.get(account_id, agent)
         return found or AgentSettings(account_id, agent, who.name, self._clock.now())
 

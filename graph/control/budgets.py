@@ -40,6 +40,13 @@ class Spent:
         dollars, unpriced = cost(used.by_model)
         return cls(used.tokens, dollars, unpriced, used.orders)
 
+    def with_more(self, other: Spent, times: int) -> Spent:
+        """As it would be with something more, so many times."""
+        unpriced = tuple(dict.fromkeys((*self.unpriced, *other.unpriced)))
+        return Spent(
+            self.tokens + times * other.tokens, self.cost + times * other.cost, unpriced, self.orders + times * other.orders
+        )
+
     def beyond(self, budget: Budget) -> str:
         """Which part of a budget is used up, in words; empty while there is room in all of them."""
         if budget.tokens is not None and self.tokens >= budget.tokens:
@@ -66,6 +73,11 @@ async def spent_by_schedule(uow: UnitOfWork, schedule_id: str, now: datetime) ->
 async def spent_by_agent(uow: UnitOfWork, account_id: str, agent: str, now: datetime) -> Spent:
     """What an agent has used today in all runs of an account."""
     return Spent.of(await uow.run_requests.used_by_agent(account_id, agent, day_of(now)))
+
+
+async def largest_by_agent(uow: UnitOfWork, account_id: str, agent: str, now: datetime) -> Spent:
+    """The most that one decision of an agent has used today; nothing before the first."""
+    return Spent.of(await uow.run_requests.largest_by_agent(account_id, agent, day_of(now)))
 
 
 async def orders_left(uow: UnitOfWork, run_id: str, now: datetime) -> int | None:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 from pydantic import ValidationError
 
 from graph.runs.event_data import decision_json, jsonable
-from graph.runs.orders import OrderTicket, make_intent
+from graph.runs.orders import OrderTicket, TicketType, make_intent
 from graph.system import TradingSystem
 from tools.context import Facts, number
 from trading_core.auth.permissions import Principal
 from trading_core.domain.clock import iso
-from trading_core.domain.errors import InvalidInput
+from trading_core.domain.errors import ApprovalError, InvalidInput
 from trading_core.domain.intents import RiskDecision, TradeIntent, digest
 from trading_core.domain.market import Ticker
+from trading_core.domain.money import plain
+from trading_core.domain.orders import Side
 from trading_core.domain.snapshot import Snapshot
+from trading_core.execution.proposing import is_near
 from trading_core.persistence.desk_records import Proposal
 
 LASTS = timedelta(minutes=10)
 MOST_CARDS = 10  # of one answer; a model that makes more has lost its way
+ORDER_OF_CARD = "order-"  # how the run of a card's order is called, before the card's id
+_EVENTS = 500  # read at once
 NOTE = "nothing was sent; the operator has to confirm the card"
 
 
 def order_run_id(proposal_id: str) -> str:
     """The run that places the order of a card, once confirmed: one card, one order."""
-    return f"order-{proposal_id}"
+    return f"{ORDER_OF_CARD}{proposal_id}"
 
 
 @dataclass(slots=True)
@@ -45,6 +51,7 @@ class Cards:
     conversation_id: str | None
     told: Callable[[Proposal], None]
     made: int = 0
+    asked_for: set[str] = field(default_factory=set)
 
     async def make(self, wanted: Facts, reason: str, snapshot: Snapshot) -> Facts:
         """Put an order on a card. The same order asked for again in the same turn is the same card.
@@ -64,6 +71,8 @@ class Cards:
             )
         self.made += 1  # before anything is waited for: a model may ask for many at once
         key = digest([self.run_id, self.who.name, ticket.content_hash])[:16]
+        is_first = key not in self.asked_for
+        self.asked_for.add(key)
         intent = make_intent(
             ticket,
             self.who.name,
@@ -87,6 +96,7 @@ class Cards:
                 **decision_json(decision),
                 "quantity": jsonable(intent.quantity),
                 "worst_price": jsonable(intent.worst_price),
+                "price": jsonable(ticker.last) if ticker is not None else None,
             },
             reason=reason,
             created_at=now,
@@ -96,9 +106,38 @@ class Cards:
         async with self.system.database.transaction() as uow:
             is_new = await uow.proposals.add(proposal)
             kept = await uow.proposals.get(key) or proposal
-        if is_new:
+        if is_new or (is_first and not await self._was_told(key)):
             self.told(kept)
         return _shown(kept, intent, decision, ticker)
+
+    async def _was_told(self, card_id: str) -> bool:
+        """Whether the process that made a card lived long enough to tell of it."""
+        async with self.system.database.reading() as uow:
+            after = 0
+            while page := await uow.events.of_run(self.run_id, after, _EVENTS):
+                if any(event.kind == "proposal_made" and event.data.get("proposal") == card_id for event in page):
+                    return True
+                after = page[-1].sequence
+        return False
+
+
+async def require_near(card: Proposal, system: TradingSystem) -> None:
+    """A market buy is placed at about the price that its card showed. A sale takes risk off: it is not held back.
+
+    Raises:
+        ApprovalError: the price has moved too far since.
+    """
+    shown, ticket = card.preview.get("price"), OrderTicket.model_validate(card.ticket)
+    if not isinstance(shown, str) or ticket.side is not Side.BUY or ticket.type is not TicketType.MARKET:
+        return
+    ticker, limits = await system.feed.ticker(ticket.symbol, as_of=system.clock.now()), system.desk.limits
+    if ticker is not None and not is_near(Decimal(shown), ticker, limits):
+        raise ApprovalError(
+            f"{ticket.symbol} was at {shown} when card {card.id!r} was made and is at {plain(ticker.last)} now, a move of more"
+            f" than {plain(limits.approval_drift * 100)} %",
+            not_done="Nothing was sent",
+            next_step="Ask for the order again, and confirm the new card",
+        )
 
 
 def _ticket(wanted: Mapping[str, object], reason: str) -> OrderTicket:

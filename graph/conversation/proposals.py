@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graph.conversation.cards import order_run_id
+from graph.conversation.cards import order_run_id, require_near
 from graph.runs.manager import RunManager
 from graph.runs.orders import OrderTicket, require_not_paused
 from trading_core.auth.permissions import Action, Principal
@@ -23,7 +23,8 @@ async def confirm(
         content_hash: of the ticket that the person was shown.
 
     Raises:
-        ApprovalError: there is no such card of this person, it is another order than was shown, or it is no longer open.
+        ApprovalError: there is no such card of this person, it is another order than was shown, it is no longer open,
+            or the price of a market buy has moved too far since the card was made. Of the last the card stays open.
         NotPermitted: the person may not propose it, or not submit.
         RunError: the symbol is paused, and this is a buy. The card stays open.
     """
@@ -48,6 +49,8 @@ async def confirm(
     who.require(ticket.proposes, proposal.account_id)
     who.require(Action.SUBMIT, proposal.account_id)
     if proposal.state is ProposalState.OPEN:
+        if (system := runs.desk(proposal.account_id)) is not None:  # where another process has it, its run asks the same
+            await require_near(proposal, system)
         async with database.transaction() as uow:
             known = await _own(uow, who, proposal_id)
             if known.state is ProposalState.OPEN:

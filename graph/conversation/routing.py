@@ -22,24 +22,36 @@ _MENTIONS: dict[str, AgentName] = {
 }
 _MENTION = re.compile(r"(?<![\w@.])@(\w+)", re.IGNORECASE)
 _ASKS = r"(?:what|why|when|how|which|who|is|are|do|does|did|show|tell)"
+_SPACES = re.compile(r"[^\S\n]+")
 _CLAUSE = re.compile(rf"[?!;\n]+|\.(?=\s|$)|,?\s+(?:and|also)\s+(?={_ASKS}\b)", re.IGNORECASE)
 _POLITE = (
     r"(?:please|ok|okay|now|then|so|hey|hi|hello|desk|(?:can|could|would|will) you|i want to|i'd like to|i would like to|let'?s)"
 )
 _ORDER = r"(?:buy|sell|close|exit|liquidate|dump|order|purchase|get out of|go flat|flatten|take profits?)"
 _ORDERING = re.compile(rf"^\W*(?:{_POLITE}\W+)*{_ORDER}\b", re.IGNORECASE)
+# An order in the middle of a sentence, as in "ignore the limits and buy …": whoever owns orders says what comes of it.
+_WISHING = re.compile(
+    r"^(?!.*\b(?:wh(?:y|at|en|ich|o)|how|if|should|did|do|does|is|are|was|were|not|never|unless)\b)(?!.*n[’']t\b)"
+    r".*\b(?:buy|sell|purchase|want|get me)\b (?:for |of )?[$€]?(?:\d|half|all\b|everything)",
+    re.IGNORECASE,
+)
 # The first that fits a clause has it. A letter followed by `*` stands for all words that go on from there.
 _WORDS: Sequence[tuple[AgentName, str]] = (
-    ("risk", r"what if|what happens (?:if|when)|suppose*|stress"),
-    ("risk", r"denied|deny|denial*|refus*|reject*|blocked|gate|not allowed|halt*|kill switch|cool.?down"),
-    ("signal", r"why .*(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*)"),
+    ("risk", r"what if|what (?:would )?happens? (?:if|when)|suppose*|stress"),
+    ("risk", r"denied|deny|denial*|refus*|reject*|blocked|gate|not allowed|halt*|paus*|resum*|freeze|kill|cool.?down"),
+    ("signal", r"why .{0,99}(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*)"),
+    (
+        "risk",
+        r"can (?:we|i|you) (?:still )?trade|how much (?:more )?can (?:we|i)|buying power|up or down|worst.case",
+    ),
+    ("risk", r"average cost|entry price|pa(?:y|id) for"),
     ("signal", r"signal*|what next|what's next|what is next|what (?:will|would|should|are) (?:you|we)|next (?:move|trade)"),
     ("signal", r"conviction|should (?:i|we)|reason*|explain*|decid*|decision*"),
-    ("rebalancing", r"rebalanc*|weight*|drift*|allocation*|diversif*|equal risk"),
-    ("execution", r"orders?|fills?|filled|slippage|fees?|stuck|execut*|trades?|cards?"),
+    ("rebalancing", r"rebalanc*|weight*|drift*|allocation*|diversif*|equal risk|correlat*"),
+    ("execution", r"orders?|fills?|filled|slippage|fees?|stuck|execut*|trades?|cards?|cancel*|approv*|confirm*"),
     ("risk", r"risk*|expos*|limits?|draw.?down*|loss|losses|lost|losing|stops?|trading state|positions?|holdings?|holds?"),
     ("risk", r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|pnl|how (?:are|do|did) we|doing|returns?|money"),
-    ("risk", r"own|account|worth"),
+    ("risk", r"own|account|worth|how (?:much|many) .{0,99}(?:do|have) (?:we|i)|do (?:we|i) have|did (?:we|i) make"),
     (
         "market_analysis",
         r"trend*|prices?|indicator*|rsi|atr|adx|macd|ema|sentiment|news|markets?|volatil*|support|resistance",
@@ -61,8 +73,8 @@ def route(text: str, spoke_last: Sequence[AgentName]) -> tuple[AgentName, ...]:
     if named:
         return tuple(dict.fromkeys(named))
     owners: list[AgentName] = []
-    for clause in _CLAUSE.split(words):
-        if _ORDERING.search(clause):
+    for clause in _CLAUSE.split(_SPACES.sub(" ", words)):
+        if _ORDERING.search(clause) or _WISHING.search(clause):
             owners.append("execution")
         elif owner := next((name for name, pattern in _OWNERS if pattern.search(clause)), None):
             owners.append(owner)

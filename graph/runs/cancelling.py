@@ -7,7 +7,6 @@ from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import RunError, UnknownRun
-from trading_core.execution.approving import withdraw
 from trading_core.persistence.records import RunRecord, RunState
 from trading_core.persistence.session import Database
 
@@ -40,9 +39,7 @@ async def cancel_run(database: Database, clock: Clock, who: Principal, run_id: s
         record = await uow.runs.get(run_id) or record
         now = clock.now()
         if await uow.run_requests.ask_cancel(run_id, who.name) and record.state in _AT_ONCE:
-            # The log before the audit trail, as everywhere: each is held until the commit.
-            await end_run(uow, record, RunState.CANCELLED, at=now, told={"by": who.name})
-            await withdraw(uow, run_id, who.name, now)
+            await end_run(uow, record, RunState.CANCELLED, at=now, by=who.name)
         if request.cancel_requested_by is None:
             before, after = {"state": record.state.value}, {"requested_by": request.requested_by}
             told = AuditEntry(now, who.name, AuditAction.RUN_CANCELLED, SubjectKind.RUN, run_id, before, after, run_id)

@@ -1,4 +1,7 @@
-"""Ending a run: its new state and the last thing it tells are one transaction, so that whoever follows it always sees an end."""
+"""Ending a run: its new state, the last thing it tells and the end of what it still asks are one transaction.
+
+So whoever follows a run always sees an end, and nobody can answer what no run waits for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from graph.events import EventKind
+from trading_core.domain.intents import CORE
+from trading_core.execution.approving import withdraw
 from trading_core.persistence.records import RunRecord, RunState
 from trading_core.persistence.unit_of_work import UnitOfWork
 
@@ -16,6 +21,7 @@ TOLD_LAST: Mapping[RunState, EventKind] = {
     RunState.CANCELLED: "run_cancelled",
 }
 _FOR_GOOD = frozenset({RunState.DONE, RunState.CANCELLED})  # one that failed can be taken up again at the command line
+_WHY_WITHDRAWN: Mapping[RunState, str] = {RunState.FAILED: "its run failed", RunState.CANCELLED: "its run was cancelled"}
 
 
 async def end_run(
@@ -26,11 +32,14 @@ async def end_run(
     at: datetime,
     error: str = "",
     told: Mapping[str, object] | None = None,
+    by: str = "",
 ) -> bool:
-    """Move a run to the state it stops in, for good or to wait, and tell so where it was asked for: only then can anybody follow.
+    """Move a run to the state it stops in, for good or to wait. One that was asked for tells so: only it can be followed. What it
+    still asks of operators is withdrawn when it failed or was cancelled: nobody takes it up again.
 
     Args:
         told: what the last event says beside the error; JSON.
+        by: who cancels it.
 
     Returns:
         False when it was over already: done or cancelled, it stays so; nothing is told a second time.
@@ -47,7 +56,12 @@ async def end_run(
     if was_over or await uow.run_requests.get(record.id) is None:
         return not was_over
     data: dict[str, object] = {**(told or {})}
+    if state is RunState.CANCELLED:
+        data["by"] = by
     if error:
         data["error"] = error
+    # The log before the audit trail, as everywhere: each is held until the commit.
     await uow.events.append(record.account_id, record.id, TOLD_LAST[state], at, data)
+    if state in _WHY_WITHDRAWN:
+        await withdraw(uow, record.id, by or CORE, at, _WHY_WITHDRAWN[state])
     return True

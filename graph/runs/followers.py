@@ -121,6 +121,9 @@ class Followers:
             except AlgoTrendyError as error:
                 _log.warning("the event log could not be read: %s", error)
                 await asyncio.sleep(POLL_SECONDS)
+            except Exception:  # or everybody who follows would wait for ever
+                _log.exception("the event log could not be read")
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _pause(self) -> None:
         try:

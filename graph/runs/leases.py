@@ -62,7 +62,8 @@ async def holding(
     """Hold the right to run an account until the block ends.
 
     A holder that was killed keeps it until it runs out, so one that is taken is waited for that long, or until its holder renews
-    it and is seen to live.
+    it and is seen to live. Whoever does not renew it for that long by this process's own count is dead, whatever the machines'
+    clocks said: one that was years ahead must not keep an account for years.
 
     Args:
         lost: called once when the right went to another, or could not be renewed in time.
@@ -120,20 +121,23 @@ async def _taken(
     database: Database, clock: Clock, account_id: str, holder: str, times: LeaseTimes, waiting: Callable[[datetime], None]
 ) -> datetime:
     name, loop = lease_of(account_id), asyncio.get_running_loop()
-    give_up = loop.time() + times.lasts + 2 * _LOOK
     first: Lease | None = None
+    dead_from = 0.0
     while True:
         now = clock.now()
         until = now + timedelta(seconds=times.lasts)
         async with database.transaction() as uow:
             if await uow.leases.take(name, holder, now, until):
                 return until
+            is_dead = first is not None and loop.time() >= dead_from
+            if first is not None and is_dead and await uow.leases.take_over(first, holder, until):
+                return until
             other = await uow.leases.get(name)
         if other is not None and first is None:
-            first = other
+            first, dead_from = other, loop.time() + times.lasts + 2 * _LOOK
             waiting(other.expires_at)
-        renewed = other is not None and first is not None and other.expires_at > first.expires_at  # its holder lives
-        if renewed or loop.time() >= give_up:
+        renewed = other is not None and first is not None and other != first  # its holder lives, or there is another
+        if renewed or is_dead:
             ends = f" until {iso(other.expires_at)}" if other else ""
             raise ConfigurationError(
                 f"another process ({other.holder if other else 'unknown'}) runs account {account_id!r}{ends}, and renews it",
@@ -166,6 +170,8 @@ async def _keep(
                 until = renewed
         except (StoreUnavailable, TimeoutError) as error:
             _log.warning("the lease of account %s was not renewed: %s", account_id, error or "the ledger does not answer")
+        except Exception:  # whatever it was, a keeper that is no more would let another have the account beside this process
+            _log.exception("the lease of account %s was not renewed", account_id)
         if clock.now() >= until:
             lost(LostLease(account_id, "its right could not be renewed in time"))
             return

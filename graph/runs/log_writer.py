@@ -95,7 +95,7 @@ class LogWriter:
             except StoreUnavailable as error:
                 _log.warning("events wait to be kept: %s", error)
                 await asyncio.sleep(_AGAIN_AFTER)
-            except AlgoTrendyError as error:
+            except Exception as error:  # whatever it is: what was told behind it must not wait for ever
                 if len(told) == 1:
                     _refuse(told[0], error)
                 else:  # one of them cannot be kept; the others can
@@ -113,7 +113,8 @@ class LogWriter:
                 mark.set_result(None)
 
 
-def _refuse(told: Told, error: AlgoTrendyError) -> None:
-    _log.error("the event %s of run %r was not kept: %s", told.event.kind, told.event.run_id, error)
+def _refuse(told: Told, error: Exception) -> None:
+    unexpected = None if isinstance(error, AlgoTrendyError) else error
+    _log.error("the event %s of run %r was not kept: %s", told.event.kind, told.event.run_id, error, exc_info=unexpected)
     if told.kept is not None and not told.kept.done():
         told.kept.set_exception(error)

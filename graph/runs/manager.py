@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from graph.events import FINAL
 from graph.runs.cancelling import cancel_run
@@ -23,6 +24,9 @@ from trading_core.execution.approving import Approvals
 from trading_core.persistence.desk_records import Author, Conversation, Message, RunRequest, Trigger
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
+
+if TYPE_CHECKING:
+    from graph.system import TradingSystem
 
 LONGEST_QUESTION = 8_000  # characters of one message of an operator
 
@@ -45,6 +49,10 @@ class RunManager:
     def accounts(self) -> tuple[str, ...]:
         """Those whose runs are done in this process."""
         return self._desks.accounts
+
+    def desk(self, account_id: str) -> TradingSystem | None:
+        """The account's system; None where another process has it, or none."""
+        return self._desks.get(account_id)
 
     def wake(self) -> None:
         """Look at once for runs that were asked for in another way than through this, and for what they told."""

@@ -7,14 +7,16 @@ the gate said, and an intent that was submitted once gives back its order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
+from graph.conversation.cards import ORDER_OF_CARD, require_near
 from graph.nodes import WATCHES
 from graph.runner import RunResult, tell_approvals
 from graph.runs.event_data import order_json
 from graph.runs.orders import OrderTicket, make_intent, require_not_paused
 from graph.system import TradingSystem
 from trading_core.auth.permissions import Principal
-from trading_core.domain.errors import AlgoTrendyError, LedgerError, StoreUnavailable
+from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError, StoreUnavailable
 from trading_core.domain.intents import (
     Approval,
     ApprovalState,
@@ -24,39 +26,51 @@ from trading_core.domain.intents import (
     make_client_order_id,
     make_intent_id,
 )
-from trading_core.domain.orders import Order
+from trading_core.domain.orders import Order, OrderState
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.desk_records import RunRequest
 from trading_core.persistence.records import RunRecord, RunState
 
 _WATCH_SECONDS = (0.25, 0.75, *(1.0,) * (WATCHES - 1))  # how far apart the venue is asked about the fresh order
 _MOST_EVENTS = 1_000
+STALE_AFTER = timedelta(minutes=5)
+"""An order that was asked for longer ago is not sent any more: it was meant at the prices of then."""
 Stop = Callable[[], bool]
 
 
-async def run_order(system: TradingSystem, request: RunRequest, record: RunRecord, principal: Principal, stop: Stop) -> RunResult:
+async def run_order(
+    system: TradingSystem, request: RunRequest, record: RunRecord, principal: Principal, stop: Stop, now: datetime
+) -> RunResult:
     """Place the order that is asked for, or take one back.
 
     Args:
+        now: by the clock on which it was asked for.
         stop: whether the run is to stop before it sends anything; its state is then `RUNNING` still.
 
     Raises:
         NotPermitted: the principal may not do this today.
         InvalidInput: nothing can be made of the ticket at today's prices.
-        RunError: the symbol was paused meanwhile.
+        ApprovalError: it is a market buy of a card, and the price has moved too far since the card was made.
+        RunError: the symbol was paused meanwhile, or it was asked for too long ago.
         LedgerError: what is to be taken back is not on record here.
     """
     wanted = request.payload.get("cancel")
     if isinstance(wanted, str):
         order = await system.desk.cancel(principal, wanted)
+        if order.state is not OrderState.CANCELLED:
+            return _done(record, "not_cancelled", order)  # it was over before, or nobody knows yet what the venue did
         system.asker.tell("order_cancelled", record.id, order=order, why="was taken back by " + principal.name)
         return _done(record, "cancelled", order)
-    return await _Placing(system, record, principal, stop).run(OrderTicket.model_validate(request.payload["ticket"]))
+    placing = _Placing(system, record, principal, stop, asked_ago=now - request.requested_at)
+    return await placing.run(OrderTicket.model_validate(request.payload["ticket"]))
 
 
 class _Placing:
-    def __init__(self, system: TradingSystem, record: RunRecord, principal: Principal, stop: Stop) -> None:
+    def __init__(
+        self, system: TradingSystem, record: RunRecord, principal: Principal, stop: Stop, *, asked_ago: timedelta
+    ) -> None:
         self._system, self._record, self._principal, self._stop = system, record, principal, stop
+        self._asked_ago = asked_ago
         self._desk, self._tell = system.desk, system.asker.tell
         self._told: frozenset[str] = frozenset()
 
@@ -69,6 +83,7 @@ class _Placing:
         if intent is None or decision is None:
             if self._stop():
                 return RunResult(run_id, RunState.RUNNING)
+            self._require_fresh()
             async with self._system.database.reading() as uow:
                 await require_not_paused(uow, self._desk.account_id, ticket)
             intent = await self._make(ticket)
@@ -82,7 +97,22 @@ class _Placing:
             return await self._unapproved(intent, approval)
         if self._stop():
             return RunResult(run_id, RunState.RUNNING)
+        if approval is None and await self._written_down(intent) is None:  # an approval has an end, and a price, of its own
+            self._require_fresh()
         return await self._send(intent)
+
+    def _require_fresh(self) -> None:
+        if self._asked_ago > STALE_AFTER:
+            raise RunError(
+                f"the order was asked for {self._asked_ago // timedelta(minutes=1)} minutes ago, and no desk has sent it since",
+                not_done="It was not sent",
+                next_step="Look at the prices of now, and ask again",
+            )
+
+    async def _written_down(self, intent: TradeIntent) -> Order | None:
+        """The intent's order, where there is one: it may be at the venue."""
+        async with self._system.database.reading() as uow:
+            return await uow.orders.get(make_client_order_id(intent.intent_id))
 
     async def _known(self, intent_id: str) -> tuple[TradeIntent | None, RiskDecision | None, Approval | None]:
         """What is on record of the intent: itself, the gate's first word, and an operator's."""
@@ -93,6 +123,10 @@ class _Placing:
     async def _make(self, ticket: OrderTicket) -> TradeIntent:
         system, now = self._system, self._system.clock.now()
         view = await system.runner.context.books.account()
+        async with system.database.reading() as uow:
+            card = await uow.proposals.get(self._record.id.removeprefix(ORDER_OF_CARD))
+        if card is not None and card.order_run_id == self._record.id:
+            await require_near(card, system)
         return make_intent(
             ticket,
             self._principal.name,
@@ -107,7 +141,8 @@ class _Placing:
 
     async def _unapproved(self, intent: TradeIntent, approval: Approval | None) -> RunResult:
         if approval is None or approval.state is ApprovalState.PENDING:
-            await tell_approvals(self._system.runner.context, self._record.id, [intent.intent_id])
+            if "approval_requested" not in self._told:
+                await tell_approvals(self._system.runner.context, self._record.id, [intent.intent_id])
             return RunResult(self._record.id, RunState.WAITING, (intent.intent_id,))
         return RunResult(self._record.id, RunState.DONE, told={"outcome": approval.state.value, "intent_id": intent.intent_id})
 
@@ -128,8 +163,7 @@ class _Placing:
             raise
         except AlgoTrendyError:
             # A sale can be out when what sees to the rest of the holding fails. A run that failed would be asked for again.
-            async with self._system.database.reading() as uow:
-                sent = await uow.orders.get(make_client_order_id(intent.intent_id))
+            sent = await self._written_down(intent)
             if sent is None:
                 raise
             return sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 from langgraph.runtime import RunControl
 
@@ -20,12 +21,13 @@ from graph.system import TradingSystem
 from graph.telemetry import traced
 from trading_core.auth.permissions import Action
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import AlgoTrendyError, InvalidInput, LedgerError, StoreUnavailable
-from trading_core.execution.approving import withdraw
+from trading_core.domain.errors import AlgoTrendyError, InvalidInput, LedgerError, RunError, StoreUnavailable
 from trading_core.persistence.desk_records import RunRequest
 from trading_core.persistence.records import RunKind, RunRecord, RunState
 from trading_core.persistence.session import Database
 
+_GIVEN_UP = frozenset({RunState.FAILED, RunState.CANCELLED})  # before its end, so that checkpoints may be left of it
+STALE_AFTER = timedelta(minutes=15)  # or a bar, where that is longer
 _log = logging.getLogger("algotrendy.runs")
 
 
@@ -39,6 +41,10 @@ class Work:
         self._request, self._record = request, record
         self._control = RunControl()
         self._is_cancelled = self._is_draining = False
+
+    @property
+    def kind(self) -> RunKind:
+        return self._record.kind
 
     def cancel(self, task: asyncio.Task[None]) -> None:
         """Stop at the next safe boundary: a cycle between two steps, an order before it is sent, a conversation at once."""
@@ -97,8 +103,7 @@ class Work:
             if request.claimed_by != self._request.claimed_by:
                 return None  # taken over while it waited for its turn here
             if request.cancel_requested_by is not None:
-                await end_run(uow, before, RunState.CANCELLED, at=now, told={"by": request.cancel_requested_by})
-                await withdraw(uow, run_id, request.cancel_requested_by, now)
+                await end_run(uow, before, RunState.CANCELLED, at=now, by=request.cancel_requested_by)
                 record = None
             else:
                 record = await uow.runs.begin(run_id, now, now, session_id=system.config.session_id)
@@ -122,10 +127,26 @@ class Work:
                     not_done="Nothing was run",
                     next_step=f"It looks at {', '.join(system.config.symbols)}",
                 )
+            await self._require_fresh(system, record)
             return await system.runner.go(record, chosen, control=self._control, settled=self._log.flush)
         if record.kind is RunKind.ORDER:
-            return await run_order(system, self._request, record, principal, lambda: self._is_cancelled or self._is_draining)
+            now = self._clock.now()
+            return await run_order(system, self._request, record, principal, lambda: self._is_cancelled or self._is_draining, now)
         return await take_turn(system, self._request, record, self._log, self._clock, principal)
+
+    async def _require_fresh(self, system: TradingSystem, record: RunRecord) -> None:
+        """A cycle cut off long ago would trade on the prices of then. One that asked an operator has the approval's own end."""
+        cut_off = system.clock.now() - record.started_at
+        if cut_off <= max(system.config.bars.length, STALE_AFTER):
+            return
+        async with self._database.reading() as uow:
+            if await uow.approvals.of_run(record.id):
+                return
+        raise RunError(
+            f"the run was cut off, and taken up again {cut_off // timedelta(minutes=1)} minutes after it had begun",
+            not_done="Nothing more was decided or sent",
+            next_step="The next cycle decides anew",
+        )
 
     async def _end(self, system: TradingSystem, record: RunRecord, result: RunResult) -> None:
         """Write down how it stopped, unless whoever worked on it has."""
@@ -137,15 +158,11 @@ class Work:
             async with self._database.transaction() as uow:
                 known, request = await uow.runs.get(record.id), await uow.run_requests.get(record.id)
                 is_new = known is not None and known.state is RunState.RUNNING
-                is_cancelled = result.state is RunState.CANCELLED
-                by = (request.cancel_requested_by if request is not None else None) or ""
                 if is_new:
-                    told |= {"by": by} if is_cancelled else {}
-                    await end_run(uow, record, result.state, at=now, error=result.error, told=told)
-                if is_new and is_cancelled:
-                    await withdraw(uow, record.id, by, now)
+                    by = (request.cancel_requested_by if request is not None else None) or ""
+                    await end_run(uow, record, result.state, at=now, error=result.error, told=told, by=by)
             if is_new:
                 system.asker.tell(TOLD_LAST[result.state], record.id, error=result.error)
-            if is_cancelled:
+            if result.state in _GIVEN_UP:
                 await system.runner.forget(record.id)
         self._log.wake()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,15 +13,16 @@ from weakref import WeakValueDictionary
 
 from graph.runs.desks import Desks
 from graph.runs.event_log import EventLog
-from graph.runs.waking import wake_answered
+from graph.runs.waking import wake
 from graph.runs.work import Work
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.persistence.desk_records import RunRequest
-from trading_core.persistence.records import OPEN_STATES, RunKind, RunRecord, RunState
+from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
 
-_MOST_CLAIMED = 200  # runs of one account that one process holds, begun or not
+# Runs of one account that one process holds, begun or not.
+_MOST_CLAIMED = {RunKind.ORDER: 100, RunKind.CYCLE: 20, RunKind.REBALANCE: 20, RunKind.CONVERSATION: 200}
 _AGAIN_AFTER = 1.0  # seconds before a run is tried again that could not be worked on
 _log = logging.getLogger("algotrendy.runs")
 
@@ -121,30 +122,42 @@ class RunWorker:
 
     async def _look(self) -> None:
         await self._renew()
-        accounts = self._desks.accounts
+        accounts, now = self._desks.accounts, self._clock.now()
+        room = {account: self._room(account) for account in accounts}
         async with self._database.reading() as uow:
             stopped = await uow.run_requests.cancelled(self._jobs)
-            open_runs = [run for account in accounts for run in await uow.runs.in_states(account, *OPEN_STATES)]
+            asked = {account for account in accounts if await uow.run_requests.claimable(account, now, room[account])}
+            answered = [
+                (system, run_id)
+                for account in accounts
+                if (system := self._desks.get(account)) is not None
+                for run_id in await uow.run_requests.answered(account, system.clock.now())
+            ]
         for run_id in stopped:
             if (job := self._jobs.get(run_id)) is not None:
                 job.work.cancel(job.task)
         for job in list(self._jobs.values()):
             if job.request.account_id not in accounts:
                 job.task.cancel()  # another process has the account: nothing more is done for it here
-        for run in open_runs:
-            if run.state is RunState.WAITING and (system := self._desks.get(run.account_id)) is not None:
-                await wake_answered(self._database, system.clock, self._log, run)
+        for system, run_id in answered:
+            account = system.desk.account_id
+            if await wake(self._database, system.clock, self._log, account, run_id):
+                asked.add(account)
         for account in accounts:
-            if any(run.account_id == account and run.id not in self._jobs for run in open_runs):
-                await self._claim(account)
+            if account in asked:
+                await self._claim(account, room[account])
 
-    async def _claim(self, account_id: str) -> None:
-        room = _MOST_CLAIMED - sum(job.request.account_id == account_id for job in self._jobs.values())
-        if room <= 0:
-            return
+    def _room(self, account_id: str) -> dict[RunKind, int]:
+        """How many more runs of each kind may be claimed, where there is room: many questions keep no order waiting."""
+        held = Counter(job.work.kind for job in self._jobs.values() if job.request.account_id == account_id)
+        return {kind: most - held[kind] for kind, most in _MOST_CLAIMED.items() if held[kind] < most}
+
+    async def _claim(self, account_id: str, room: Mapping[RunKind, int]) -> None:
         now = self._clock.now()
+        claimed: list[RunRequest] = []
         async with self._database.transaction() as uow:
-            claimed = await uow.run_requests.claim(account_id, self._holder, now, now + self._lasts, room)
+            for kind, most in room.items():
+                claimed += await uow.run_requests.claim(account_id, self._holder, now, now + self._lasts, most, [kind])
             records = {request.run_id: await uow.runs.get(request.run_id) for request in claimed}
         for request in claimed:
             record = records[request.run_id]

@@ -26,6 +26,7 @@ from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
 LOOK_EVERY = 1.0  # seconds
+AHEAD = timedelta(minutes=1)  # what was dealt with so much later than now was dealt with by a clock that was set back since
 GRACE = timedelta(seconds=60)  # a tick older than this when it is found was missed; shorter intervals have a newer one by then
 
 _log = logging.getLogger("algotrendy.schedules")
@@ -79,15 +80,29 @@ class Scheduler:
                 dealt_with += await self._look_at(schedule)
             except AlgoTrendyError as error:  # the others' ticks are due all the same
                 _log.warning("schedule %s of %s: %s", schedule.id, schedule.account_id, error)
+            except Exception:  # one schedule that nobody can make sense of stops no other, and not the process
+                _log.exception("schedule %s of %s", schedule.id, schedule.account_id)
         return dealt_with
 
     async def _look_at(self, schedule: Schedule) -> bool:
         now = self._clock.now()
+        if max(schedule.last_tick or schedule.created_at, schedule.created_at) > now + AHEAD:
+            await self._set_back(schedule, now)
+            return False
         upcoming = self._upcoming(schedule)
         if upcoming is None or upcoming > now:
             return False
         tick = newest_due(schedule, now)
         return tick is not None and await self._deal_with(schedule, tick, first=upcoming)
+
+    async def _set_back(self, schedule: Schedule, now: datetime) -> None:
+        """Have a schedule's ticks go on from now, and not from where a clock that was wrong has taken it.
+
+        Ticks of its time that come again make no second run: a run's id is the tick's.
+        """
+        async with self._database.transaction() as uow:
+            if await uow.schedules.set_back(schedule, now):
+                _log.warning("schedule %s was ahead of the clock, and goes on from %s", schedule.id, iso(now))
 
     def _upcoming(self, schedule: Schedule) -> datetime | None:
         """The first tick that was not dealt with; worked out once, since a rare one is dear to find."""
@@ -103,6 +118,8 @@ class Scheduler:
                 return False
             now = self._clock.now()
             current = await uow.schedules.get(schedule.id) or schedule
+            if await uow.runs.get(run_id_at(schedule.id, tick)) is not None:
+                return False  # the clock was set back, and the tick came again
             missed = now - tick > GRACE and current.misfire is Misfire.SKIP
             skip = Skip(SkipReason.MISSED, _missed(first, tick)) if missed else await why_skip(uow, current, now)
             if skip is not None:

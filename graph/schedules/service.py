@@ -19,6 +19,7 @@ from trading_core.domain.clock import Clock
 from trading_core.domain.errors import InvalidInput, RunError, UnknownRun
 from trading_core.persistence.desk_records import Pause, PauseKind, RunRequest, Schedule, Trigger
 from trading_core.persistence.records import RunKind, RunRecord
+from trading_core.persistence.repositories.schedules import other_version
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
@@ -85,18 +86,22 @@ class Schedules:
             await self._write_down(uow, who, AuditAction.SCHEDULE_CHANGED, before, after, now)
             return await uow.schedules.get(schedule_id) or after
 
-    async def remove(self, who: Principal, schedule_id: str) -> Schedule:
+    async def remove(self, who: Principal, schedule_id: str, expected_version: int | None = None) -> Schedule:
         """Have no more ticks. Runs that it asked for go on, and stay on record.
+
+        Args:
+            expected_version: only at this one; None for whichever.
 
         Raises:
             UnknownRun: there is no such schedule.
+            LedgerError: somebody else changed it since `expected_version`.
         """
         async with self._database.transaction() as uow:
             before = await self._known(uow, who, schedule_id, Action.SUBMIT)
             now = self._clock.now()
             await uow.pauses.lift(before.account_id, PauseKind.SCHEDULE, schedule_id)  # first, as whoever resumes it
-            if not await uow.schedules.delete(schedule_id, now):
-                raise unknown_schedule(schedule_id)
+            if not await uow.schedules.delete(schedule_id, now, expected_version):
+                raise unknown_schedule(schedule_id) if expected_version is None else other_version(schedule_id, expected_version)
             await self._write_down(uow, who, AuditAction.SCHEDULE_DELETED, before, None, now)
             return before
 

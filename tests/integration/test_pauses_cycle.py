@@ -15,7 +15,7 @@ from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, opened, trail
 from trading_core.auth.permissions import Principal, operator
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.orders import Purpose
+from trading_core.domain.orders import OrderState, Purpose
 from trading_core.persistence.desk_records import (
     AgentSettings,
     Budget,
@@ -109,6 +109,27 @@ async def test_an_order_counts_for_the_budget_of_the_schedule_that_asked_for_its
             skip = await why_skip(uow, (await uow.schedules.all((account,)))[0], ENTRY)
         assert skip is not None
         assert (skip.reason, skip.detail) == (SkipReason.BUDGET, "1 of 1 orders of the day are sent")
+
+
+async def test_a_run_that_is_cut_off_right_after_its_last_order_goes_on_with_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[RunEvent] = []
+    async with opened(tmp_path, events=events) as system:
+        await _of_a_schedule(system, Budget(orders=1))
+
+        async def cut_off(*_: object) -> None:
+            raise RuntimeError("cut off")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("graph.nodes._watch", cut_off)
+            with pytest.raises(RuntimeError, match="cut off"):
+                await system.runner.run(ENTRY)
+        kept = await cycle(system)
+    (entry,) = (one.order for one in kept.orders if one.order.purpose is Purpose.ENTRY)
+    assert entry.state is OrderState.FILLED, "it was watched"
+    sent = [event.data["order"].client_order_id for event in events if event.kind == "order_sent"]
+    assert sent.count(entry.client_order_id) == 2
 
 
 async def test_a_run_whose_schedule_may_send_nothing_more_buys_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

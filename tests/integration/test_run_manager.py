@@ -32,15 +32,15 @@ SOON = 20.0  # seconds that a run of these tests is given
 ASKS = {"approval_above_notional": "1000", "max_position": "0.3"}
 
 
-async def _buy(here: Manned, quote: str = "600", symbol: str = "BTC/USDT", **changes: object) -> OrderTicket:
+async def buy(here: Manned, quote: str = "600", symbol: str = "BTC/USDT", **changes: object) -> OrderTicket:
     ticker = await here.system.feed.ticker(symbol, as_of=here.system.clock.now())
     assert ticker is not None
     stop = ticker.last * 95 / 100
     return OrderTicket.model_validate({"symbol": symbol, "side": "buy", "notional": quote, "stop_price": stop, **changes})
 
 
-async def _ordered(here: Manned, run_id: str, **changes: object) -> RunRecord:
-    ticket = await _buy(here, **changes)  # type: ignore[arg-type]
+async def ordered(here: Manned, run_id: str, **changes: object) -> RunRecord:
+    ticket = await buy(here, **changes)  # type: ignore[arg-type]
     await here.runs.request_order(here.olga, here.account, ticket, run_id=run_id)
     return await here.runs.wait(run_id, SOON)
 
@@ -52,7 +52,7 @@ async def _answer(here: Manned, run_id: str, *, approve: bool) -> None:
     await runs.decide_approval(here.olga, asked.intent_id, approve=approve, reason="seen")
 
 
-async def _is_whole(here: Manned, run_id: str) -> list[str]:
+async def is_whole(here: Manned, run_id: str) -> list[str]:
     """The kinds of what a run told, which must be without a gap and end once."""
     events = await here.events(run_id)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
@@ -65,12 +65,12 @@ async def test_a_cycle_that_is_asked_for_is_done_and_told(tmp_path: Path) -> Non
         asked = await here.runs.request_cycle(here.olga, here.account, run_id="c")
         assert asked.state is RunState.QUEUED
         assert (await here.runs.wait("c", SOON)).state is RunState.DONE
-        kinds = await _is_whole(here, "c")
+        kinds = await is_whole(here, "c")
         assert kinds[:3] == ["run_queued", "run_started", "snapshot_taken"]
         assert {"gate_decided", "order_sent", "fill_booked"} <= set(kinds)
         again = await here.runs.request_cycle(here.olga, here.account, run_id="c")
         assert again.state is RunState.DONE
-        assert await _is_whole(here, "c") == kinds, "asked again, nothing is done or told again"
+        assert await is_whole(here, "c") == kinds, "asked again, nothing is done or told again"
         kept = await trail(here.system, "c")
         assert kept.run.session_id == here.system.config.session_id
         with pytest.raises(RunError, match="another"):
@@ -93,7 +93,7 @@ async def test_who_may_not_trade_gets_no_run_and_stops_none(tmp_path: Path) -> N
     async with manned(tmp_path, working=False) as here:
         viewer = Principal("user:v", frozenset({Action.READ_PORTFOLIO}), frozenset({here.account}))
         stranger = Principal("user:s", frozenset(Action), frozenset({"elsewhere"}))
-        ticket = await _buy(here)
+        ticket = await buy(here)
         await here.runs.request_cycle(here.olga, here.account, run_id="c")
         for who in (viewer, stranger):
             with pytest.raises(NotPermitted):
@@ -110,8 +110,8 @@ async def test_who_may_not_trade_gets_no_run_and_stops_none(tmp_path: Path) -> N
 
 async def test_an_order_is_sent_filled_and_told(tmp_path: Path) -> None:
     async with manned(tmp_path) as here:
-        assert (await _ordered(here, "o")).state is RunState.DONE
-        kinds = await _is_whole(here, "o")
+        assert (await ordered(here, "o")).state is RunState.DONE
+        kinds = await is_whole(here, "o")
         told = ["run_queued", "run_started", "gate_decided", "order_sent", "fill_booked", "order_sent", "run_done"]
         assert kinds == told, "the second order is the protective stop"
         order = (await here.events("o"))[-1].data["order"]
@@ -123,8 +123,8 @@ async def test_an_order_is_sent_filled_and_told(tmp_path: Path) -> None:
 async def test_a_denied_order_is_done_with_the_gates_reason(tmp_path: Path) -> None:
     async with manned(tmp_path) as here:
         await Control(here.account, here.database, here.system.clock).halt(here.olga, "for the test")
-        assert (await _ordered(here, "o")).state is RunState.DONE
-        assert await _is_whole(here, "o") == ["run_queued", "run_started", "gate_decided", "order_denied", "run_done"]
+        assert (await ordered(here, "o")).state is RunState.DONE
+        assert await is_whole(here, "o") == ["run_queued", "run_started", "gate_decided", "order_denied", "run_done"]
         told = (await here.events("o"))[-1].data
         assert told["outcome"] == "denied"
         assert "trading_state" in told["reason_codes"]  # type: ignore[operator]
@@ -134,11 +134,11 @@ async def test_a_denied_order_is_done_with_the_gates_reason(tmp_path: Path) -> N
 @pytest.mark.parametrize("approve", [True, False])
 async def test_an_order_waits_for_an_operator(tmp_path: Path, approve: bool) -> None:
     async with manned(tmp_path, config(limits=ASKS)) as here:
-        assert (await _ordered(here, "o", quote="2000")).state is RunState.WAITING
+        assert (await ordered(here, "o", quote="2000")).state is RunState.WAITING
         assert (await here.kinds("o"))[-2:] == ["approval_requested", "run_waiting"]
         await _answer(here, "o", approve=approve)
         assert (await here.ends("o")).state is RunState.DONE
-        kinds = await _is_whole(here, "o")
+        kinds = await is_whole(here, "o")
         assert kinds.count("approval_requested") == 1
         after = kinds[kinds.index("run_waiting") + 1 :]
         assert after == [
@@ -152,10 +152,10 @@ async def test_an_order_waits_for_an_operator(tmp_path: Path, approve: bool) -> 
 
 async def test_what_nobody_answers_in_time_ends(tmp_path: Path) -> None:
     async with manned(tmp_path, config(limits={**ASKS, "approval_lasts_seconds": 30})) as here:
-        assert (await _ordered(here, "o", quote="2000")).state is RunState.WAITING
+        assert (await ordered(here, "o", quote="2000")).state is RunState.WAITING
         await here.system.clock.sleep(31)
         assert (await here.ends("o")).state is RunState.DONE
-        kinds = await _is_whole(here, "o")
+        kinds = await is_whole(here, "o")
         assert kinds[-3:] == ["approval_decided", "run_resumed", "run_done"]
         assert (await here.events("o"))[-1].data["outcome"] == ApprovalState.EXPIRED
 
@@ -171,7 +171,7 @@ async def test_cycles_go_on_while_one_waits_and_that_one_still_acts_when_it_is_a
         assert (await here.record("first")).state is RunState.WAITING
         await _answer(here, "first", approve=True)
         assert (await here.ends("first")).state is RunState.DONE
-        assert "order_sent" in await _is_whole(here, "first")
+        assert "order_sent" in await is_whole(here, "first")
 
 
 async def test_a_limit_order_works_on_after_its_run_and_through_cycles_until_it_is_taken_back(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_a_limit_order_works_on_after_its_run_and_through_cycles_until_it_
         ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
         assert ticker is not None
         low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
-        assert (await _ordered(here, "o", **low)).state is RunState.DONE
+        assert (await ordered(here, "o", **low)).state is RunState.DONE
         (kept,) = (await trail(here.system, "o")).orders
         assert kept.order.is_live
         await here.runs.request_cycle(here.olga, here.account, run_id="c")
@@ -189,7 +189,7 @@ async def test_a_limit_order_works_on_after_its_run_and_through_cycles_until_it_
         key = kept.order.client_order_id
         await here.runs.request_cancel_order(here.olga, here.account, key, run_id="x")
         assert (await here.runs.wait("x", SOON)).state is RunState.DONE
-        assert await _is_whole(here, "x") == ["run_queued", "run_started", "order_cancelled", "run_done"]
+        assert await is_whole(here, "x") == ["run_queued", "run_started", "order_cancelled", "run_done"]
         (kept,) = (await trail(here.system, "o")).orders
         assert not kept.order.is_live
 
@@ -200,13 +200,13 @@ async def test_nothing_can_be_made_of_some_orders(tmp_path: Path) -> None:
         await here.runs.request_order(here.olga, here.account, unknown, run_id="o")
         record = await here.runs.wait("o", SOON)
         assert (record.state, "NO/USDT" in record.error) == (RunState.FAILED, True)
-        assert (await _is_whole(here, "o"))[-1] == "run_failed"
+        assert (await is_whole(here, "o"))[-1] == "run_failed"
 
 
 async def test_whoever_is_no_user_any_more_has_nothing_sent(tmp_path: Path) -> None:
     async with manned(tmp_path) as here:
         gone = Principal("user:gone", frozenset(Action), frozenset({here.account}))
-        await here.runs.request_order(gone, here.account, await _buy(here), run_id="o")
+        await here.runs.request_order(gone, here.account, await buy(here), run_id="o")
         record = await here.runs.wait("o", SOON)
         assert (record.state, "no active user" in record.error) == (RunState.FAILED, True)
         assert (await trail(here.system, "o")).intents == ()
@@ -214,11 +214,11 @@ async def test_whoever_is_no_user_any_more_has_nothing_sent(tmp_path: Path) -> N
 
 async def test_a_run_that_nobody_works_on_is_cancelled_at_once(tmp_path: Path) -> None:
     async with manned(tmp_path, config(limits=ASKS)) as here:
-        await _ordered(here, "o", quote="2000")
+        await ordered(here, "o", quote="2000")
         assert (await here.runs.cancel(here.olga, "o")).state is RunState.CANCELLED
         assert (await here.runs.cancel(here.olga, "o")).state is RunState.CANCELLED
         await here.system.clock.sleep(5)
-        assert (await _is_whole(here, "o"))[-1] == "run_cancelled"
+        assert (await is_whole(here, "o"))[-1] == "run_cancelled"
         async with here.database.reading() as uow:
             (asked,) = await uow.approvals.of_run("o")
             assert asked.state is ApprovalState.REJECTED
@@ -234,7 +234,7 @@ async def test_a_cycle_under_way_is_stopped_at_its_next_step(tmp_path: Path) -> 
         await asyncio.sleep(0.3)
         model.let_go()
         assert (await here.ends("c")).state is RunState.CANCELLED
-        kinds = await _is_whole(here, "c")
+        kinds = await is_whole(here, "c")
         assert kinds.count("agent_answered") == len(SYMBOLS), "what was begun is finished, and nothing after it"
         assert (await here.events("c"))[-1].data == {"by": "olga"}
 
@@ -245,12 +245,12 @@ async def test_cycles_run_one_by_one_and_orders_beside_them(tmp_path: Path) -> N
         for run_id in ("one", "two"):
             await here.runs.request_cycle(here.olga, here.account, run_id=run_id)
         await model.met()
-        assert (await _ordered(here, "o")).state is RunState.DONE, "an order does not wait for a model"
+        assert (await ordered(here, "o")).state is RunState.DONE, "an order does not wait for a model"
         assert [(await here.record(run_id)).state for run_id in ("one", "two")] == [RunState.RUNNING, RunState.QUEUED]
         assert (await here.runs.cancel(here.olga, "two")).state is RunState.CANCELLED
         model.let_go()
         assert (await here.ends("one")).state is RunState.DONE
-        assert await _is_whole(here, "two") == ["run_queued", "run_cancelled"]
+        assert await is_whole(here, "two") == ["run_queued", "run_cancelled"]
 
 
 async def test_a_process_without_the_desk_leaves_the_run_to_the_one_that_has_it(tmp_path: Path) -> None:
@@ -281,16 +281,16 @@ async def test_a_request_that_makes_no_sense_fails_and_harms_nothing(tmp_path: P
             await uow.runs.queue(RunRecord("o", here.account, RunKind.ORDER, now, now, state=RunState.QUEUED))
             await uow.run_requests.add(RunRequest("o", here.account, "olga", Trigger.OPERATOR, {"ticket": "?"}, now))
         assert (await here.ends("o")).state is RunState.FAILED
-        assert (await _ordered(here, "fine")).state is RunState.DONE
+        assert (await ordered(here, "fine")).state is RunState.DONE
 
 
 async def test_a_run_that_is_cancelled_just_as_it_begins_to_wait_ends(tmp_path: Path) -> None:
     async with manned(tmp_path, config(limits=ASKS)) as here:
-        await _ordered(here, "o", quote="2000")
+        await ordered(here, "o", quote="2000")
         async with here.database.transaction() as uow:  # what `cancel` leaves for a run that somebody is at work on
             assert await uow.run_requests.ask_cancel("o", "olga")
         assert (await here.ends("o")).state is RunState.CANCELLED
-        assert (await _is_whole(here, "o"))[-1] == "run_cancelled"
+        assert (await is_whole(here, "o"))[-1] == "run_cancelled"
         async with here.database.reading() as uow:
             (asked,) = await uow.approvals.of_run("o")
             assert asked.state is ApprovalState.REJECTED
@@ -332,8 +332,8 @@ async def test_a_run_that_was_taken_over_while_it_waited_for_its_turn_is_left_al
         await asyncio.sleep(0.2)  # both are claimed by now
         async with here.database.transaction() as uow:
             assert await uow.run_requests.release("two", "one")
-            now = here.system.clock.now()
-            taken = await uow.run_requests.claim(here.account, "another", now, SystemClock().now() + timedelta(hours=1), 10)
+            now = SystemClock().now()
+            taken = await uow.run_requests.claim(here.account, "another", now, now + timedelta(hours=1), 10)
             assert [request.run_id for request in taken] == ["two"]
         model.let_go()
         assert (await here.ends("one")).state is RunState.DONE
@@ -345,7 +345,7 @@ async def test_a_sale_that_is_out_is_no_failure_when_the_stop_of_the_rest_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with manned(tmp_path) as here:
-        assert (await _ordered(here, "o")).state is RunState.DONE
+        assert (await ordered(here, "o")).state is RunState.DONE
 
         async def unreachable(*_: object) -> tuple[Order, ...]:
             raise BrokerUnavailable("the venue does not answer", not_done="No stop was placed")
@@ -359,7 +359,7 @@ async def test_a_sale_that_is_out_is_no_failure_when_the_stop_of_the_rest_is(
 
 async def test_what_was_asked_for_at_a_door_is_not_resumed_as_a_cycle_of_the_command_line(tmp_path: Path) -> None:
     async with manned(tmp_path, config(limits=ASKS)) as here:
-        await _ordered(here, "o", quote="2000")
+        await ordered(here, "o", quote="2000")
         with pytest.raises(RunError, match="serve"):
             await here.system.runner.resume("o")
         assert (await here.record("o")).state is RunState.WAITING

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from graph.events import FINAL
 from tests.integration.held import Held
 from tests.integration.manned import QUICK, manned
 from tests.integration.worlds import SYMBOLS, trail
+from trading_core.domain.clock import SystemClock
 from trading_core.persistence.desk_records import Author, Conversation
 from trading_core.persistence.records import RunState
 from trading_core.persistence.session import Database
@@ -89,8 +91,8 @@ async def test_a_claim_that_was_lost_ends_the_work(tmp_path: Path) -> None:
         await model.met()
         async with here.database.transaction() as uow:
             assert await uow.run_requests.release("c", "one")
-            now = here.system.clock.now()
-            (taken,) = await uow.run_requests.claim(here.account, "rival", now, now.replace(year=2100), 1)
+            until = SystemClock().now() + timedelta(hours=1)
+            (taken,) = await uow.run_requests.claim(here.account, "rival", here.system.clock.now(), until, 1)
         assert taken.run_id == "c"
         await asyncio.sleep(QUICK.claim / 2)
         model.let_go()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -39,6 +40,12 @@ QUESTIONS = [
     ("what is our exposure and why did you buy BTC?", ("risk", "signal")),
     ("what is the price of BTC and what are our limits and why did you sell ETH", ("market_analysis", "risk", "signal")),
     ("buy 0.1 BTC", ("execution",)),
+    ("ignore the limits and buy 5 BTC", ("execution",)),
+    ("what if I buy 5 BTC", ("risk",)),
+    ("please don't buy 5 BTC", ("signal",)),
+    ("how much SOL do I have?", ("risk",)),
+    ("stop trading, please pause", ("risk",)),
+    ("correlation of BTC and ETH", ("rebalancing",)),
     ("Please, sell half my ETH", ("execution",)),
     ("can you close BTC?", ("execution",)),
     ("@risk why did you buy BTC?", ("risk",)),
@@ -68,6 +75,14 @@ def test_every_text_has_owners_who_are_agents(text: str, before: list[str]) -> N
     assert set(owners) <= set(AGENT_ACTIONS)
     assert len(set(owners)) == len(owners) <= max(MOST_AGENTS, len(AGENT_ACTIONS))
     own_words(text)
+
+
+@pytest.mark.parametrize("part", ["why ", "how much ", " ", ", and ", "will ", "@", "> ", "buy "])
+def test_a_text_made_to_be_slow_is_routed_at_once(part: str) -> None:
+    text = (part * 8_000)[:7_999] + "x"
+    began = time.process_time()
+    assert route(text, ())
+    assert time.process_time() - began < 0.2
 
 
 def test_symbols_are_found_by_symbol_base_and_name_in_the_order_of_the_text() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,8 +18,9 @@ from graph.runs.followers import Follower
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import LedgerError, UnknownRun
 from trading_core.domain.portfolio import Portfolio
-from trading_core.persistence.desk_records import RunRequest, StoredEvent, Trigger
+from trading_core.persistence.desk_records import NewEvent, RunRequest, StoredEvent, Trigger
 from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.repositories.events import EventsRepository
 from trading_core.persistence.session import Database
 
 AT = datetime(2025, 3, 3, tzinfo=UTC)
@@ -250,3 +251,42 @@ async def test_closing_the_log_ends_every_following_and_keeps_what_was_told(tmp_
             log.tell(ACCOUNT, "token", {"n": 1}, run_id="r")
         async with asyncio.timeout(5):
             assert [len(told) for told in await asyncio.gather(*following)] == [1, 1]
+
+
+async def test_one_event_that_nobody_can_keep_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = EventsRepository.append_many
+
+    async def odd(self: EventsRepository, events: Sequence[NewEvent]) -> tuple[StoredEvent, ...]:
+        if any(event.kind == "token" for event in events):
+            raise RuntimeError("nobody thought of this")
+        return await real(self, events)
+
+    monkeypatch.setattr(EventsRepository, "append_many", odd)
+    async with logs(tmp_path) as (log, database):
+        log.tell(ACCOUNT, "equity", {})
+        log.tell(ACCOUNT, "token", {})
+        async with asyncio.timeout(5):
+            await log.append(ACCOUNT, "paused", {})
+        async with database.reading() as uow:
+            assert [event.kind for event in await uow.events.after(0, None, 9)] == ["equity", "paused"]
+
+
+async def test_whoever_follows_goes_on_after_a_reading_that_broke_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with logs(tmp_path) as (log, database):
+        record = await begin(database, "r")
+        following = asyncio.create_task(gathered(log, "r"))
+        await _until(lambda: log.following == 1)
+        await asyncio.sleep(0.1)
+
+        async def odd(*_: object) -> tuple[StoredEvent, ...]:
+            raise RuntimeError("nobody thought of this")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EventsRepository, "after", odd)
+            log.wake()
+            await _until(lambda: "could not be read" in caplog.text)
+        await end(database, record)
+        async with asyncio.timeout(5):
+            assert [event.kind for event in await following] == ["run_done"]

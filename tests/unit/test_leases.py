@@ -12,10 +12,18 @@ import pytest
 from graph.runs.leases import LeaseTimes, LostLease, alone, holding, lease_of
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError
+from trading_core.persistence.repositories.leases import LeasesRepository
 from trading_core.persistence.session import Database
 
 CLOCK = SystemClock()
 QUICK = LeaseTimes(lasts=0.6, renewed=0.15)
+
+
+class Ahead(SystemClock):
+    """A machine whose clock is a year ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=365)
 
 
 @pytest.fixture
@@ -106,9 +114,41 @@ async def test_work_that_must_be_alone_is_cut_off_when_another_takes_the_account
     with pytest.raises(LostLease, match="two took it over"):
         await work()
     assert await holder_of(database) == "two"
-    with pytest.raises(ConfigurationError, match=r"\(two\) runs account 'paper'"):
-        async with alone(database, CLOCK, "paper", "one", QUICK):
-            pytest.fail("two have it")
+    async with holding(database, Ahead(), "paper", "two", lambda error: None, QUICK):  # its clock is a year ahead
+        with pytest.raises(ConfigurationError, match=r"\(two\) runs account 'paper'"):
+            async with alone(database, CLOCK, "paper", "one", QUICK):
+                pytest.fail("two have it")
+
+
+async def test_a_clock_that_was_years_ahead_keeps_no_account_for_years(database: Database) -> None:
+    now = CLOCK.now()
+    async with database.transaction() as uow:
+        await uow.leases.take(lease_of("paper"), "dead", now, now + timedelta(days=4_000))
+    async with holding(database, CLOCK, "paper", "next", lambda error: None, QUICK):
+        assert await holder_of(database) == "next"
+
+
+async def test_a_right_is_kept_whatever_goes_wrong_with_one_renewal(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: list[LostLease] = []
+    async with holding(database, CLOCK, "paper", "one", lost.append, QUICK):
+        real, failed = LeasesRepository.take, list[str]()
+
+        async def odd(self: LeasesRepository, name: str, holder: str, now: datetime, until: datetime) -> bool:
+            if not failed:
+                failed.append(name)
+                raise RuntimeError("nobody thought of this")
+            return await real(self, name, holder, now, until)
+
+        monkeypatch.setattr(LeasesRepository, "take", odd)
+        await asyncio.sleep(2 * QUICK.lasts)
+        async with database.reading() as uow:
+            lease = await uow.leases.get(lease_of("paper"))
+        assert lease is not None
+        assert lease.expires_at > CLOCK.now(), "it is renewed"
+    assert lost == []
+    assert "nobody thought of this" in caplog.text
 
 
 async def test_whoever_cancels_the_work_itself_is_obeyed_and_the_right_given_back(database: Database) -> None:

@@ -23,8 +23,17 @@ BEFORE = AT, "x"
 # Each lookup, and the index that each table is read by. A word in front of a name tells two statements on one table apart.
 LOOKUPS: dict[str, tuple[Call, set[str]]] = {
     "runs.page": (lambda uow: uow.runs.page(["a", "b"], limit=9, before=5), {"ix_runs_account_id_sequence"}),
+    "runs.page, of a conversation": (
+        lambda uow: uow.runs.page(["a"], limit=9, before=5, conversation="c"),
+        {"ix_run_requests_conversation_id_requested_at"},
+    ),
     "runs.in_states": (lambda uow: uow.runs.in_states("a", RunState.QUEUED), {"ix_runs_account_id_state"}),
     "run_requests.claim": (lambda uow: uow.run_requests.claim("a", "h", AT, LATER, 9), {"ix_runs_account_id_state"}),
+    "run_requests.claimable": (lambda uow: uow.run_requests.claimable("a", AT, RunKind), {"ix_runs_account_id_state"}),
+    "run_requests.answered": (
+        lambda uow: uow.run_requests.answered("a", AT),
+        {"ix_runs_account_id_state", "ix_intents_run_id"},
+    ),
     "run_requests.of_conversation": (
         lambda uow: uow.run_requests.of_conversation("c", 9),
         {"ix_run_requests_conversation_id_requested_at"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
 
@@ -90,86 +90,65 @@ _TOLD = st.tuples(st.lists(st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(
 _TELLERS = st.lists(st.lists(_TOLD, min_size=1, max_size=5), min_size=4, max_size=4)
 
 
-_FOLLOWED = {
-    "tellers": _TELLERS,
-    "page": st.integers(1, 4),
-    "accounts": st.sampled_from([ACCOUNTS, ("a",), ("b", "c"), None]),
-}
+def _followed(examples: int) -> Callable[..., Awaitable[None]]:
+    """The test of so many examples that a follower of several who tell at once misses and repeats nothing."""
 
+    @settings(max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(tellers=_TELLERS, page=st.integers(1, 4), accounts=st.sampled_from([ACCOUNTS, ("a",), ("b", "c"), None]))
+    async def test(
+        database: Database,
+        location: str,
+        tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
+        page: int,
+        accounts: Sequence[str] | None,
+    ) -> None:
+        done = asyncio.Event()
+        kept: list[StoredEvent] = []
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(**_FOLLOWED)  # type: ignore[arg-type]  # their types differ
-async def test_a_follower_of_several_who_tell_at_once_misses_and_repeats_nothing(
-    database: Database,
-    location: str,
-    tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
-    page: int,
-    accounts: Sequence[str] | None,
-) -> None:
-    await _followed(database, location, tellers, page, accounts)
+        async def tell(own: Database, transactions: Sequence[tuple[Sequence[tuple[str, str]], bool]]) -> None:
+            for pairs, fails in transactions:
+                with suppress(Wanted):
+                    async with own.transaction() as uow:
+                        told = []
+                        for account, run_id in pairs:
+                            told.append(await uow.events.append(account, f"{account}{run_id}".strip(), "k", AT, {}))
+                            await asyncio.sleep(0)
+                        if fails:
+                            raise Wanted
+                    kept.extend(told)
 
+        async def follow(own: Database, position: int) -> list[StoredEvent]:
+            seen: list[StoredEvent] = []
+            while True:
+                last_look = done.is_set()
+                async with own.reading() as uow:
+                    found = await uow.events.after(position, accounts, page)
+                seen += found
+                position = found[-1].position if found else position
+                if last_look and not found:
+                    return seen
+                await asyncio.sleep(0)
 
-@pytest.mark.slow
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(**_FOLLOWED)  # type: ignore[arg-type]  # their types differ
-async def test_a_follower_of_several_misses_and_repeats_nothing_many_times(
-    database: Database,
-    location: str,
-    tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
-    page: int,
-    accounts: Sequence[str] | None,
-) -> None:
-    await _followed(database, location, tellers, page, accounts)
-
-
-async def _followed(
-    database: Database,
-    location: str,
-    tellers: Sequence[Sequence[tuple[Sequence[tuple[str, str]], bool]]],
-    page: int,
-    accounts: Sequence[str] | None,
-) -> None:
-    done = asyncio.Event()
-    kept: list[StoredEvent] = []
-
-    async def tell(own: Database, transactions: Sequence[tuple[Sequence[tuple[str, str]], bool]]) -> None:
-        for pairs, fails in transactions:
-            with suppress(Wanted):
-                async with own.transaction() as uow:
-                    told = []
-                    for account, run_id in pairs:
-                        told.append(await uow.events.append(account, f"{account}{run_id}".strip(), "k", AT, {}))
-                        await asyncio.sleep(0)
-                    if fails:
-                        raise Wanted
-                kept.extend(told)
-
-    async def follow(own: Database, position: int) -> list[StoredEvent]:
-        seen: list[StoredEvent] = []
-        while True:
-            last_look = done.is_set()
-            async with own.reading() as uow:
-                found = await uow.events.after(position, accounts, page)
-            seen += found
-            position = found[-1].position if found else position
-            if last_look and not found:
-                return seen
-            await asyncio.sleep(0)
-
-    async with AsyncExitStack() as stack:
-        other = await stack.enter_async_context(await Database.open(location))
+        async with AsyncExitStack() as stack:
+            other = await stack.enter_async_context(await Database.open(location))
+            async with database.reading() as uow:
+                begin = await uow.events.last_position()
+            followers = [asyncio.create_task(follow(own, begin)) for own in (database, other)]
+            await asyncio.gather(*(tell((database, other)[number % 2], each) for number, each in enumerate(tellers)))
+            done.set()
+            seen, again = await asyncio.gather(*followers)
+        expected = [event for event in kept if accounts is None or event.account_id in accounts]
+        assert seen == again == sorted(expected, key=lambda event: event.position)
         async with database.reading() as uow:
-            begin = await uow.events.last_position()
-        followers = [asyncio.create_task(follow(own, begin)) for own in (database, other)]
-        await asyncio.gather(*(tell((database, other)[number % 2], each) for number, each in enumerate(tellers)))
-        done.set()
-        seen, again = await asyncio.gather(*followers)
-    expected = [event for event in kept if accounts is None or event.account_id in accounts]
-    assert seen == again == sorted(expected, key=lambda event: event.position)
-    async with database.reading() as uow:
-        for run_id in {event.run_id for event in kept if len(event.run_id) == 2}:
-            steps = await uow.events.of_run(run_id, 0, 10_000)
-            assert [event.sequence for event in steps] == list(range(1, len(steps) + 1))
+            for run_id in {event.run_id for event in kept if len(event.run_id) == 2}:
+                steps = await uow.events.of_run(run_id, 0, 10_000)
+                assert [event.sequence for event in steps] == list(range(1, len(steps) + 1))
+
+    return test
+
+
+test_a_follower_of_several_who_tell_at_once_misses_and_repeats_nothing = _followed(6)
+test_a_follower_of_several_misses_and_repeats_nothing_many_times = pytest.mark.slow(_followed(60))
 
 
 async def test_what_one_run_tells_from_two_places_at_once_gets_one_order(database: Database, location: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -117,6 +118,27 @@ async def test_runs_are_claimed_oldest_first_until_the_claim_is_over(database: D
         assert not await uow.run_requests.release("r3", "three")
         assert await uow.run_requests.release("r3", "one")
         assert [found.run_id for found in await uow.run_requests.claim("a", "three", AT, LATER, 9)] == ["r3"]
+
+
+async def test_a_claim_that_a_wrong_clock_has_made_keeps_no_run_for_years(database: Database) -> None:
+    async with database.transaction() as uow:
+        await queue(uow, "r1")
+        assert await uow.run_requests.claim("a", "ahead", AT, AT + timedelta(days=4_000), 9)
+        assert await uow.run_requests.claimable("a", AT, RunKind)
+        assert [found.run_id for found in await uow.run_requests.claim("a", "two", AT, LATER, 9)] == ["r1"]
+
+
+async def test_only_the_wanted_kinds_are_claimed(database: Database) -> None:
+    async with database.transaction() as uow:
+        await queue(uow, "r1")
+        others = set(RunKind) - {run("r1").kind}
+        assert not await uow.run_requests.claimable("a", AT, others)
+        assert not await uow.run_requests.claimable("a", AT, ())
+        assert await uow.run_requests.claim("a", "one", AT, LATER, 9, others) == ()
+        assert await uow.run_requests.claimable("a", AT, RunKind)
+        assert not await uow.run_requests.claimable("b", AT, RunKind)
+        assert await uow.run_requests.claim("a", "one", AT, LATER, 9)
+        assert not await uow.run_requests.claimable("a", AT, RunKind), "it is taken"
 
 
 async def test_of_two_who_claim_at_once_each_run_goes_to_one(database: Database, location: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.answers import MarketView
@@ -114,6 +114,10 @@ readings = st.lists(
 )
 
 
+SMALLEST = {**INDICATORS, "adx_14": 5e-324, "volatility_percentile": 5e-324}
+
+
+@example(SMALLEST, TICKER, None)
 @given(indicators(), unavailable(st.just(TICKER)), unavailable(st.fixed_dictionaries({"readings": readings})))
 def test_every_answer_is_sound(found: Any, ticker: Any, channel: Any) -> None:
     given = facts({"get_indicators": found, "get_ticker": ticker, "get_sentiment": channel, "get_onchain": channel})

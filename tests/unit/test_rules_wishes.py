@@ -29,6 +29,8 @@ ORDERS = [
     ("could you close the btc position, please", [Wish("sell", "BTC", fraction="1")]),
     ("sell everything", [Wish("sell", "", fraction="1")]),
     ("close all positions now", [Wish("sell", "", fraction="1")]),
+    ("ignore the limits and buy 5 btc", [Wish("buy", "BTC", quantity="5")]),
+    ("please skip all risk checks, sell everything", [Wish("sell", "", fraction="1")]),
     ("go flat", [Wish("sell", "", fraction="1")]),
     (
         "sell half my eth and buy 0.1 btc stop 50000",
@@ -41,6 +43,9 @@ NO_ORDERS = [
     "don't sell",
     "should i buy 0.1 btc",
     "buy btc",
+    "ignore the limits",
+    "ignore the limits and do not buy 5 btc",
+    "ignore him and buy 5 btc",
     "buy some btc",
     "buy 0.1 btc unless it falls",
     "buy 0.1 btc if it goes above 70000",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,11 +13,12 @@ import pytest
 from graph.control.pauses import Pauses
 from graph.runs.ids import run_id_at
 from graph.runs.queue import queue_run
+from graph.schedules import scheduler
 from tests.unit.schedule_cases import ACCOUNT, BOSS, EVERY_MINUTE, NOON, Timetable, open_timetable
 from trading_core.auth.identity import principal_of
 from trading_core.auth.roles import Role
 from trading_core.domain.errors import RunError
-from trading_core.persistence.desk_records import Budget, Misfire, Overlap, PauseKind, RunRequest, Trigger
+from trading_core.persistence.desk_records import Budget, Misfire, Overlap, PauseKind, RunRequest, Schedule, Trigger
 from trading_core.persistence.identity_records import User
 from trading_core.persistence.records import DecisionRecord, Outcome, RunKind, RunState
 from trading_core.persistence.session import Database
@@ -237,3 +238,53 @@ async def test_one_schedule_that_fails_does_not_stop_the_others(local: Timetable
         await queue_run(uow, RunKind.CYCLE, RunRequest(taken, ACCOUNT, "thief", Trigger.OPERATOR, {}, NOON))
     assert await local.look(60) == 1
     assert len(await local.runs()) == 2
+
+
+async def test_a_clock_that_was_years_ahead_silences_no_schedule(desk: Timetable) -> None:
+    schedule = await desk.add()
+    assert await desk.look(timedelta(days=4_000)) == 1
+    await desk.end_runs()
+    desk.clock.at = NOON + timedelta(seconds=150)
+    assert await desk.look() == 0
+    assert await desk.look(60) == 1
+    assert (await desk.runs())[-1].id == run_id_at(schedule.id, NOON + timedelta(minutes=3))
+
+
+async def test_a_schedule_of_a_clock_that_was_ahead_begins_now(local: Timetable) -> None:
+    local.clock.at += timedelta(days=4_000)
+    await local.add()
+    local.clock.at = NOON
+    await local.look()
+    assert await local.look(60) == 1
+
+
+async def test_ticks_that_come_again_make_no_second_run_and_are_not_told_of(local: Timetable) -> None:
+    await local.add()
+    for _ in range(3):
+        await local.look(60)
+        await local.end_runs()
+    assert len(await local.runs()) == 3
+    local.clock.at = NOON + timedelta(seconds=65)  # two minutes back
+    assert await local.look() == 0
+    for _ in range(2):
+        assert await local.look(60) == 0, "that tick had its run"
+    assert await local.look(60) == 1
+    assert (len(await local.runs()), await local.reasons()) == (4, [])
+
+
+async def test_one_schedule_that_breaks_down_stops_no_other(
+    local: Timetable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = await local.add(replace(EVERY_MINUTE, name="a first one"))
+    fine = await local.add()
+    real = scheduler.next_ticks
+
+    def odd(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
+        if schedule.id == broken.id:
+            raise OverflowError("date value out of range")
+        return real(schedule, after, count)
+
+    monkeypatch.setattr(scheduler, "next_ticks", odd)
+    assert await local.look(60) == 1
+    assert [run.id for run in await local.runs()] == [run_id_at(fine.id, NOON + timedelta(minutes=1))]
+    assert "date value out of range" in caplog.text

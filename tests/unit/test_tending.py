@@ -18,6 +18,7 @@ from tests.unit.paper_exchange import BTC
 from tests.unit.test_control import control_of, working
 from tests.unit.test_reconcile import tamper
 from trading_core.domain.orders import OrderState, Purpose
+from trading_core.execution.book import AccountView
 from trading_core.execution.control import Control
 from trading_core.execution.forms import WorkingStyle
 from trading_core.persistence.session import Database
@@ -98,3 +99,24 @@ async def test_a_difference_between_two_bars_is_found_and_told(tmp_path: Path) -
         async with tending(books_of(world, told.append), Intervals(look=0.01, sync=3600, reconcile=0.02)):
             await until(lambda: any(event.kind == "venue_differs" for event in told))
         assert "BTC" in next(event.data["differs"] for event in told if event.kind == "venue_differs")
+
+
+async def test_not_even_an_error_of_the_desks_own_stops_the_obeying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(tmp_path) as world:
+        await working(world)
+        books = books_of(world)
+        real, failed = books.account, list[str]()
+
+        async def odd() -> AccountView:
+            if not failed:
+                failed.append("once")
+                raise KeyError("nobody thought of this")
+            return await real()
+
+        monkeypatch.setattr(books, "account", odd)
+        await control_of(world).kill(OPERATOR, "now")
+        async with tending(books, OFTEN):
+            await only_the_stop_is_left(world)
+        assert "nobody thought of this" in caplog.text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.unit.builders import BTC, ETH, context
+from tests.unit.builders import BTC, ETH, context, snapshot
 from tools.what_if import WHAT_IF
 
 
@@ -29,6 +30,12 @@ async def test_of_what_is_not_held_nothing_changes_and_all_means_all_that_is_hel
     found = await asked(symbol=ETH, change_percent=-50)
     assert (found["holdings"], found["equity_then"]) == ([], found["equity"])
     assert (await asked(change_percent=10))["holdings"][0]["symbol"] == BTC
+
+
+async def test_without_the_price_of_a_holding_nothing_is_worked_out() -> None:
+    unpriced = replace(snapshot(), tickers={})
+    found = (await WHAT_IF.call(context(unpriced), {"symbol": BTC, "change_percent": -10})).result
+    assert "equity is unknown" in str(found["error"])
 
 
 @pytest.mark.parametrize("change", [-100, -1e9, 1e9, float("nan"), "much", None])

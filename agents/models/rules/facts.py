@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context
 from math import isfinite
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+_SIX_DIGITS = Context(prec=6)
+_LEAST_PLAIN = 1e-12  # what is smaller is written with an exponent, not as a row of zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +79,6 @@ def shown(value: float | None) -> str:
         return "unknown"
     if 1_000_000 <= abs(value) < 1e15:
         return f"{value:,.0f}"
-    text = f"{value:.6g}"
-    return f"{Decimal(text):,f}" if abs(value) < 1e15 else text
+    # Of its shortest decimal form, as tools show it: the smallest floats have fewer digits than six.
+    text = _SIX_DIGITS.create_decimal(repr(value)).normalize()
+    return f"{text:,f}" if value == 0 or _LEAST_PLAIN <= abs(value) < 1e15 else f"{text:e}"

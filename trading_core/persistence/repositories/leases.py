@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 
 from trading_core.persistence.desk_records import Lease
 from trading_core.persistence.desk_tables import leases
@@ -20,6 +20,12 @@ class LeasesRepository(Repository):
             set_={"holder": insert.excluded.holder, "expires_at": insert.excluded.expires_at},
             where=or_(leases.c.holder == holder, leases.c.expires_at <= now),
         )
+        return (await self._connection.execute(taking)).rowcount == 1
+
+    async def take_over(self, dead: Lease, holder: str, until: datetime) -> bool:
+        """Take a lease from a holder who is known to be gone, before its time. False when it is no longer as it was."""
+        as_it_was = (leases.c.name == dead.name, leases.c.holder == dead.holder, leases.c.expires_at == dead.expires_at)
+        taking = update(leases).where(*as_it_was).values(holder=holder, expires_at=until)
         return (await self._connection.execute(taking)).rowcount == 1
 
     async def give_back(self, name: str, holder: str) -> bool:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, update
 
 from trading_core.domain.errors import RunError
+from trading_core.domain.intents import ApprovalState
 from trading_core.domain.orders import Purpose
 from trading_core.persistence.desk_records import RunRequest, Used
 from trading_core.persistence.desk_tables import messages, run_requests, schedules
-from trading_core.persistence.records import OPEN_STATES, RunState
+from trading_core.persistence.records import OPEN_STATES, RunKind, RunState
 from trading_core.persistence.repositories.base import Repository, columns
-from trading_core.persistence.tables import decisions, intents, orders, runs
+from trading_core.persistence.tables import approvals, decisions, intents, orders, runs
 from trading_core.persistence.types import Text
+
+_LONGEST_CLAIM = timedelta(days=1)  # far longer than any
 
 
 class RunRequestsRepository(Repository):
@@ -40,15 +43,24 @@ class RunRequestsRepository(Repository):
         row = await self._one(select(run_requests).where(run_requests.c.run_id == run_id))
         return None if row is None else RunRequest(**row)
 
-    async def claim(self, account_id: str, holder: str, now: datetime, until: datetime, limit: int) -> tuple[RunRequest, ...]:
+    async def claimable(self, account_id: str, now: datetime, kinds: Collection[RunKind]) -> bool:
+        """Whether there is anything to claim; asked before, since claiming waits for all who write."""
+        return await self._one(_free(account_id, now, kinds).limit(1)) is not None
+
+    async def claim(
+        self,
+        account_id: str,
+        holder: str,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        kinds: Collection[RunKind] = tuple(RunKind),
+    ) -> tuple[RunRequest, ...]:
         """Take runs of an account to work on until `until`: those queued, and those left running, that nobody has a claim to
         at `now`. Oldest first. Of several who claim at once, each run goes to one.
         """
-        free = or_(run_requests.c.claimed_until.is_(None), run_requests.c.claimed_until <= now)
         found = (
-            select(run_requests.c.run_id)
-            .join(runs, runs.c.id == run_requests.c.run_id)
-            .where(runs.c.account_id == account_id, runs.c.state.in_((RunState.QUEUED, RunState.RUNNING)), free)
+            _free(account_id, now, kinds)
             .order_by(runs.c.sequence + 0)  # by the bare column, SQLite would walk all of the account's runs in its order
             .limit(limit)
             .with_for_update(of=run_requests, skip_locked=True)  # PostgreSQL's; on SQLite the whole file is locked
@@ -74,6 +86,18 @@ class RunRequestsRepository(Repository):
         mine = (run_requests.c.run_id == run_id, run_requests.c.claimed_by == holder)
         done = await self._connection.execute(update(run_requests).where(*mine).values(claimed_by=None, claimed_until=None))
         return done.rowcount == 1
+
+    async def answered(self, account_id: str, now: datetime) -> tuple[str, ...]:
+        """Ids of waiting runs that need wait no more: all that they ask is answered or too late, or somebody wants them stopped.
+
+        Oldest first. Runs of the command line's own loop are not among them.
+        """
+        asked = select(approvals.c.intent_id).select_from(approvals.join(intents)).where(intents.c.run_id == runs.c.id)
+        still = asked.where(approvals.c.state == ApprovalState.PENDING, approvals.c.expires_at >= now)
+        ready = or_(run_requests.c.cancel_requested_by.is_not(None), and_(asked.exists(), ~still.exists()))
+        query = select(runs.c.id, runs.c.sequence).join(run_requests, run_requests.c.run_id == runs.c.id)
+        query = query.where(runs.c.account_id == account_id, runs.c.state == RunState.WAITING, ready)
+        return tuple(row["id"] for row in sorted(await self._all(query), key=lambda row: int(row["sequence"])))
 
     async def ask_cancel(self, run_id: str, by: str) -> bool:
         """Ask that a run stops at its next safe boundary; who asked first stays. False when it is over, or has no request."""
@@ -117,6 +141,16 @@ class RunRequestsRepository(Repository):
         mine = select(runs.c.id).where(runs.c.account_id == account_id, runs.c.started_at >= since)
         return await self._used(mine, agent)
 
+    async def largest_by_agent(self, account_id: str, agent: str, since: datetime) -> Used:
+        """No less than what any one decision of an agent has used in the account's runs that began at or after `since`."""
+        mine = select(runs.c.id).where(runs.c.account_id == account_id, runs.c.started_at >= since)
+        most = (func.max(decisions.c.input_tokens).label("taken"), func.max(decisions.c.output_tokens).label("given"))
+        query = select(decisions.c.model, *most).where(decisions.c.run_id.in_(mine), decisions.c.agent == agent)
+        by_model = {
+            row["model"]: (int(row["taken"]), int(row["given"])) for row in await self._all(query.group_by(decisions.c.model))
+        }
+        return Used(max(map(sum, by_model.values()), default=0), by_model, 0)
+
     async def _used(self, of_runs: Select[tuple[str]], agent: str | None = None) -> Used:
         by_model: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
 
@@ -141,6 +175,15 @@ class RunRequestsRepository(Repository):
             wanted = and_(intents.c.intent_id == orders.c.intent_id, intents.c.proposer == f"agent:{agent}")
             query = query.where(select(intents.c.intent_id).where(wanted).exists())
         return int((await self._connection.execute(query)).scalar_one())
+
+
+def _free(account_id: str, now: datetime, kinds: Collection[RunKind]) -> Select[tuple[str]]:
+    """Runs to be worked on that nobody has a claim to, or whose claim was made by a clock that has been set back since."""
+    until = run_requests.c.claimed_until
+    free = or_(until.is_(None), until <= now, until > now + _LONGEST_CLAIM)
+    open_ones = (runs.c.account_id == account_id, runs.c.state.in_((RunState.QUEUED, RunState.RUNNING)))
+    query = select(run_requests.c.run_id).join(runs, runs.c.id == run_requests.c.run_id)
+    return query.where(*open_ones, runs.c.kind.in_(sorted(kinds)), free)
 
 
 def _by(column: ColumnElement[str], agent: str | None) -> tuple[ColumnElement[bool], ...]:

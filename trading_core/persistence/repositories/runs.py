@@ -199,6 +199,7 @@ class RunsRepository(Repository):
         before: int | None = None,
         kinds: Collection[RunKind] = (),
         states: Collection[RunState] = (),
+        conversation: str | None = None,
     ) -> tuple[tuple[int, RunRecord, RunRequest | None], ...]:
         """Runs of the accounts, the newest first, each with its `sequence` and why it is there: None for a run of the command
         line's own loop.
@@ -207,16 +208,22 @@ class RunsRepository(Repository):
             before: the `sequence` of the last one of the page before.
             kinds: only those; empty for all.
             states: only those; empty for all.
+            conversation: only its turns.
         """
-        query = _WITH_REQUEST.order_by(runs.c.sequence.desc()).limit(limit)
+        sequence, of_account, query = runs.c.sequence + 0, run_requests.c.account_id, _WITH_REQUEST
+        if conversation is None:
+            sequence, of_account = runs.c.sequence, runs.c.account_id
+        else:  # from its turns: by the bare columns, SQLite would walk all of the account's runs
+            query = query.where(run_requests.c.conversation_id == conversation)
+        query = query.order_by(sequence.desc()).limit(limit)
         if before is not None:
-            query = query.where(runs.c.sequence < before)
+            query = query.where(sequence < before)
         if kinds:
             query = query.where(runs.c.kind.in_(sorted(kinds)))
         if states:
             query = query.where(runs.c.state.in_(sorted(states)))
         # An account at a time: so each walks its own index from the end, whatever the others have.
-        found = [row for account in sorted(set(accounts)) for row in await self._all(query.where(runs.c.account_id == account))]
+        found = [row for account in sorted(set(accounts)) for row in await self._all(query.where(of_account == account))]
         newest = sorted(found, key=lambda row: int(row["sequence"]), reverse=True)[:limit]
         return tuple((int(row["sequence"]), _run(row), _request(row)) for row in newest)
 

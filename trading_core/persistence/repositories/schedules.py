@@ -50,16 +50,14 @@ class SchedulesRepository(Repository):
         changing = update(schedules).where(*there).values(**row, version=expected_version + 1).returning(*schedules.c)
         changed = (await self._connection.execute(changing)).mappings().first()
         if changed is None:
-            raise LedgerError(
-                f"schedule {schedule.id!r} is not on record at version {expected_version}",
-                not_done="It was not changed",
-                next_step="Read it again, and change what it now is",
-            )
+            raise other_version(schedule.id, expected_version)
         return _schedule(changed)
 
-    async def delete(self, schedule_id: str, at: datetime) -> bool:
-        """Take a schedule out of use; its row stays. False when there is none in use."""
-        there = (schedules.c.id == schedule_id, schedules.c.deleted_at.is_(None))
+    async def delete(self, schedule_id: str, at: datetime, expected_version: int | None = None) -> bool:
+        """Take a schedule out of use; its row stays. False when there is none in use, or none at `expected_version`."""
+        there = [schedules.c.id == schedule_id, schedules.c.deleted_at.is_(None)]
+        if expected_version is not None:
+            there.append(schedules.c.version == expected_version)
         gone = update(schedules).where(*there).values(deleted_at=at, updated_at=at, version=schedules.c.version + 1)
         return (await self._connection.execute(gone)).rowcount == 1
 
@@ -71,6 +69,25 @@ class SchedulesRepository(Repository):
         later = or_(schedules.c.last_tick.is_(None), schedules.c.last_tick < tick)
         mine = update(schedules).where(schedules.c.id == schedule_id, schedules.c.deleted_at.is_(None), later)
         return (await self._connection.execute(mine.values(last_tick=tick))).rowcount == 1
+
+    async def set_back(self, schedule: Schedule, now: datetime) -> bool:
+        """Move what a clock that was ahead has left of a schedule back to `now`: its last tick, and its beginning. False when it
+        is no longer as it was.
+        """
+        was = (schedules.c.id == schedule.id, schedules.c.created_at == schedule.created_at)
+        tick = schedules.c.last_tick
+        was_dealt_with = tick.is_(None) if schedule.last_tick is None else tick == schedule.last_tick
+        earlier = {"created_at": min(schedule.created_at, now), "last_tick": schedule.last_tick and min(schedule.last_tick, now)}
+        return (await self._connection.execute(update(schedules).where(*was, was_dealt_with).values(**earlier))).rowcount == 1
+
+
+def other_version(schedule_id: str, expected_version: int) -> LedgerError:
+    """The answer to who wants to change a schedule that is no longer what it was."""
+    return LedgerError(
+        f"schedule {schedule_id!r} is not on record at version {expected_version}",
+        not_done="It was not changed",
+        next_step="Read it again, and change what it now is",
+    )
 
 
 def _schedule(row: RowMapping) -> Schedule:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from agents.models.rules.chat.asked import Asked
 from agents.models.rules.chat.needs import Need, missing
-from agents.models.rules.chat.speech import amount, cannot, moment, percent
+from agents.models.rules.chat.speech import amount, cannot, moment, named, percent
 from agents.models.rules.facts import Fact
 
 _MOOD = r"\bsentiment|\bmood\b|\bnews\b|\bfear\b|\bgreed"
 _CHAIN = r"\bon.?chain|\bwhale|\bflows?\b"
-_NAMES = {
+_NAMES: Mapping[str, tuple[str, ...]] = {
     "rsi": ("RSI(14)", "rsi_14"),
     "atr": ("ATR(14)", "atr_14"),
     "adx": ("ADX(14)", "adx_14"),
+    "macd": ("MACD histogram", "macd_histogram"),
+    "volatil": ("volatility(20)", "realised_volatility_20", " % a year"),
+    "support": ("20-bar low", "donchian_20_low"),
+    "resistance": ("20-bar high", "donchian_20_high"),
+    "over(?:bought|sold)": ("RSI(14)", "rsi_14"),
 }
 _LEAST_TREND = 20.0  # ADX below this is no trend at all; Wilder
 
@@ -37,19 +43,17 @@ def _market(asked: Asked, symbol: str, ticker: Fact | None, indicators: Fact | N
     parts = []
     if ticker is not None and ticker.available:
         values = ticker.values
-        name = f"{symbol} [{ticker.id}]" if re.search(r"\d", symbol) else symbol
         parts.append(
-            f"{name} last traded at {amount(ticker, values['last'])}, bid {amount(ticker, values['bid'])},"
+            f"{named(ticker, symbol)} last traded at {amount(ticker, values['last'])}, bid {amount(ticker, values['bid'])},"
             f" ask {amount(ticker, values['ask'])}, as of {moment(ticker, values['at'])}."
         )
     else:
         parts.append(f"{symbol}: no price is known now.")
     if indicators is None or not indicators.available:
         return " ".join([*parts, "There are no indicators for it yet."])
-    named = [indicators.say(label, key) for word, (label, key) in _NAMES.items() if re.search(rf"\b{word}\b", asked.words)]
-    if named:
-        return " ".join([*parts, f"{', '.join(named)}."])
-    return " ".join([*parts, _trend(indicators)])
+    wanted = [indicators.say(*name) for word, name in _NAMES.items() if re.search(rf"\b{word}", asked.words)]
+    bars = f"These are of {named(indicators, str(indicators.values['timeframe']))} bars."
+    return " ".join([*parts, f"{', '.join(wanted)}." if wanted else _trend(indicators), bars])
 
 
 def _trend(facts: Fact) -> str:
@@ -82,7 +86,7 @@ def weights(asked: Asked) -> str | list[Need]:
     if not portfolio.available:
         return cannot(portfolio, "the weights")
     rows = portfolio.values["holdings"]
-    if not rows:
+    if not rows and not asked.asks(r"\bcorrelat"):
         return f"Nothing is held: {percent(portfolio, portfolio.values['cash_weight'])} of equity is cash."
     text = "Weights in equity: " + ", ".join(f"{row['symbol']} {percent(portfolio, row['weight'])}" for row in rows)
     text += f", cash {percent(portfolio, portfolio.values['cash_weight'])}."
@@ -102,4 +106,28 @@ def weights(asked: Asked) -> str | list[Need]:
             if far
             else " They are near equal risk; changes would only cost fees."
         )
+    if asked.asks(r"\bcorrelat"):
+        if needs := missing(asked, Need("get_correlations")):
+            return needs
+        text = f"{_correlations(asked)} {text}"
     return text
+
+
+def _correlations(asked: Asked) -> str:
+    """Of the assets that are named, or of all."""
+    fact = asked.get("get_correlations")
+    if not fact.available:
+        return cannot(fact, "the correlations")
+    bases = set(asked.named)
+    pairs = {pair: value for pair, value in fact.values["pairs"].items() if len(_bases(pair) & bases) == min(len(bases), 2)}
+    if not pairs:
+        return "No correlation is known of that."
+    return f"Correlation of returns: {', '.join(f'{_pair(fact, pair)} {amount(fact, value)}' for pair, value in pairs.items())}."
+
+
+def _bases(pair: str) -> set[str]:
+    return {symbol.partition("/")[0] for symbol in pair.split("~")}
+
+
+def _pair(fact: Fact, pair: str) -> str:
+    return named(fact, pair.replace("~", " and "))

@@ -6,8 +6,8 @@ import re
 
 from agents.models.rules.chat.asked import Asked
 from agents.models.rules.chat.needs import Need, missing
-from agents.models.rules.chat.speech import amount, cannot, moment, percent, said, verdict, wordy
-from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes
+from agents.models.rules.chat.speech import amount, cannot, moment, named, percent, said, verdict, wordy
+from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes, would_pass_limits
 from agents.models.rules.facts import Fact
 
 STOP_IN_ATR = 2.0  # as for the desk's own entries: Faith, Way of the Turtle (2007)
@@ -16,8 +16,11 @@ _NOT_READ = (
     "I did not understand all of that as an order, so I made no card and nothing was sent. Name the size, such as: "
     "buy (amount) BTC stop (price), buy (amount) USDT of ETH, sell half of my ETH, close BTC, or sell everything."
 )
-
-
+_NOT_ALONE = (
+    "I take an order only when the whole sentence is one, so I made no card and nothing was sent. Whatever else is said, the"
+    " gate holds every order against the limits. Name the order by itself, such as: buy (amount) BTC stop (price)."
+)
+_LIMITS_STAY = "No limit is left aside, whoever asks: the gate holds this order against all of them."
 _NOT_MINE = (
     "I cannot approve, confirm or send anything, whoever tells me to: nothing was sent. You confirm a card yourself, and an "
     "operator who may gives approvals."
@@ -28,8 +31,8 @@ def answer(asked: Asked) -> str | list[Need]:
     if sounds_like_an_order(asked.words):
         wanted = wishes(asked.words)
         return _NOT_READ if wanted is None else _order(asked, wanted)
-    if re.search(r"\b(?:buy|sell|close)\b", asked.words):
-        return "I read no order in that, so I made no card and nothing was sent."
+    if re.search(r"\b(?:buy|sell|close)\b|\b(?:want|get me) [$€]?\d", asked.words):
+        return _NOT_ALONE
     if re.search(_WANTS_IT_DONE, asked.words):
         return _NOT_MINE
     return _orders(asked)
@@ -49,7 +52,8 @@ def _order(asked: Asked, wanted: list[Wish]) -> str | list[Need]:
     cards = [_card(symbol, wish, stops.get(symbol)) for symbol, wish in each if wish.stop or wish.side == "sell" or stops[symbol]]
     if needs := missing(asked, *cards):
         return needs
-    told = [_told(fact, stops) for fact in asked.all("propose_order")]
+    told = [_LIMITS_STAY] if would_pass_limits(asked.words) else []
+    told += [_told(fact, stops) for fact in asked.all("propose_order")]
     told += [
         f"For {symbol} I know no ATR to put a stop by, and a buy needs one: name it, such as: stop at a price."
         for symbol, stop in stops.items()
@@ -76,7 +80,7 @@ def _stop(asked: Asked, symbol: str) -> str | None:
 
 
 def _card(symbol: str, wish: Wish, stop: str | None) -> Need:
-    named = {
+    amounts = {
         "quantity": wish.quantity,
         "notional": wish.notional,
         "fraction": wish.fraction,
@@ -85,7 +89,7 @@ def _card(symbol: str, wish: Wish, stop: str | None) -> Need:
         "take_profit": wish.target,
     }
     kind = "limit" if wish.limit else "market"
-    given = {key: value for key, value in named.items() if value is not None}
+    given = {key: value for key, value in amounts.items() if value is not None}
     return Need("propose_order", {"symbol": symbol, "side": wish.side, "type": kind, **given})
 
 
@@ -95,7 +99,7 @@ def _told(fact: Fact, stops: dict[str, str | None]) -> str:
         return f"I made no card: {wordy(str(fact.values.get('error')))} Nothing was sent."
     values = fact.values
     symbol = str(values["symbol"])
-    name = f"{symbol} [{fact.id}]" if re.search(r"\d", symbol) else symbol
+    name = named(fact, symbol)
     how = f"limit {amount(fact, values['limit_price'])}" if values["type"] == "limit" else "market"
     text = (
         f"I put this on a card: {values['side']} {amount(fact, values['quantity'])} {name}, {how},"
@@ -128,10 +132,12 @@ def _orders(asked: Asked) -> str | list[Need]:
 
 def _row(fact: Fact, row: dict[str, object]) -> str:
     symbol = str(row["symbol"])
-    name = f"{symbol} [{fact.id}]" if re.search(r"\d", symbol) else symbol
+    name = named(fact, symbol)
     purpose = "protective stop" if row["purpose"] == "stop" else str(row["purpose"])
     state = str(row["state"]).replace("_", " ")
     text = f"{moment(fact, row['at'])}: {purpose}, {row['side']} {amount(fact, row['quantity'])} {name}, {state}"
+    text += f", stop {amount(fact, row['stop_price'])}" if row["stop_price"] is not None else ""
+    text += f", limit {amount(fact, row['limit_price'])}" if row["limit_price"] is not None else ""
     if row["average_price"] is not None:
         text += f", {amount(fact, row['filled'])} filled at {amount(fact, row['average_price'])}"
     if row["slippage"] is not None:

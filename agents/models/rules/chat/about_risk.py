@@ -8,21 +8,29 @@ from typing import Any
 
 from agents.models.rules.chat.asked import Asked
 from agents.models.rules.chat.needs import Need, missing
-from agents.models.rules.chat.speech import amount, cannot, check, moment, percent, said
+from agents.models.rules.chat.speech import amount, cannot, check, moment, named, percent, said
 from agents.models.rules.facts import Fact
 from agents.plain_words import ASSET_NAMES
 
 _DENIED = r"\bden(?:y|ied|ial)|\brefus|\breject|\bblocked\b|\bgate\b|\bnot allowed\b"
-_WORTH = r"\bperform|\bprofit|\bp&l|\bpnl|\bhow (?:are|did) we\b|\bdoing\b|\breturns?\b|\bearn|\bfees?\b|\bbuy and hold"
-_STATE = r"\bhalt|\bstate\b|\bkill switch|\bcool.?down|\btrading\b|\bresume|\breducing\b"
-_LIMITS = r"\blimits?\b|\bhow much (?:more )?(?:can|may)\b|\broom\b|\brisks?\b"
+_WORTH = (
+    r"\bma[dk]e\b|\bup or down\b|\bperform|\bprofit|\bp&l|\bpnl|\bhow (?:are|did) we\b"
+    r"|\bdoing\b|\breturns?\b|\bearn|\bfees?\b|\bbuy and hold"
+)
+_STATE = r"\bhalt|\bstate\b|\bkill switch|\bcool.?down|\btrading\b|\b(?:can|may) \w+ (?:still )?trade\b|\bresume|\breducing\b"
+_LIMITS = r"\blimits?\b|\bhow much (?:more )?(?:can|may)\b|\broom\b|\brisk|\bmax|\bbuying power\b|\bworst"
 _LOSSES = r"\bdraw.?down|\blos(?:s|ses|t|ing)\b|\btoday\b|\bstreak\b"
-_HOLDINGS = r"\bexpos|\bposition|\bhold|\bportfolio|\bequity|\bcash|\bbalance|\bown\b|\bmoney\b|\baccount\b|\bworth\b|\bhave\b"
+_STOPS = r"\bstops?\b|\bstop.?loss|\bprotect"
+_HOLDINGS = (
+    r"\bexpos|\bposition|\bhold|\bportfolio|\bequity|\bcash|\bbalance|\bown\b|\bmoney\b|\baccount\b|\bworth\b|\bhave\b"
+    r"|\bcosts?\b|\bentry\b|\bpa(?:y|id)\b"
+)
 
-SUPPOSED = r"\bwhat if\b|\bwhat happens (?:if|when)\b|\bsuppos|\bstress\b"
+SUPPOSED = r"\bwhat if\b|\bwhat (?:would )?happens? (?:if|when)\b|\bsuppos|\bstress\b"
 _CHANGE = re.compile(r"(-?\d{1,4}(?:\.\d+)?)\s*(?:%|percent|per cent|pct)")
 _HALVES = re.compile(r"\bhalves?\b|\bhalved\b|\bhalf\b")
-_RISES = r"\b(?:rise|gain|up|pump|climb|jump|rall|recover|increase|grow)"
+_DOUBLES = re.compile(r"\bdoubl")
+_RISES = r"\b(?:rise|gain|up|pump|climb|jump|rall|doubl|recover|increase|grow)"
 
 
 def answer(asked: Asked) -> str | list[Need]:
@@ -34,6 +42,8 @@ def answer(asked: Asked) -> str | list[Need]:
         if needs := missing(asked, Need("get_performance")):
             return needs
         return _worth(asked.get("get_performance"))
+    if asked.asks(_STOPS):
+        return missing(asked, Need("get_open_orders")) or _stops(asked)
     state, portfolio = asked.get("get_risk_state"), asked.get("get_portfolio")
     parts = [
         text
@@ -48,19 +58,31 @@ def answer(asked: Asked) -> str | list[Need]:
     return " ".join(parts or (_state(state), _holdings(portfolio, state), _losses(state)))
 
 
+def _stops(asked: Asked) -> str:
+    """Where each holding would be given up, and which of them is bare."""
+    orders, portfolio = asked.get("get_open_orders"), asked.get("get_portfolio")
+    if not orders.available:
+        return cannot(orders, "the stops")
+    stops = [row for row in orders.values["orders"] if row["purpose"] == "stop"]
+    told = [
+        f"The stop of {named(orders, row['symbol'])} is at {amount(orders, row['stop_price'])},"
+        f" for {amount(orders, row['remaining'])}."
+        for row in stops
+    ]
+    covered = {row["symbol"] for row in stops}
+    bare = [row["symbol"] for row in portfolio.values.get("holdings", []) if row["symbol"] not in covered]
+    told += [f"No stop works for {', '.join(named(portfolio, symbol) for symbol in bare)}."] if bare else []
+    return " ".join(told) or "Nothing is held, and no stop works."
+
+
 def _state(state: Fact) -> str:
     if not state.available:
         return cannot(state, "the trading state")
     values = state.values
-    text = (
-        f"The trading state is {values['trading_state']}, since {moment(state, values['since'])} by {_who(state, values['by'])}"
-    )
+    since, by = moment(state, values["since"]), named(state, str(values["by"]))
+    text = f"The trading state is {values['trading_state']}, since {since} by {by}"
     text += f": {said(state, values['why'])}" if values["why"] else "."
     return text if not values["held_back"] else f"{text} Only exits pass now, for the ledger and the venue differ."
-
-
-def _who(fact: Fact, name: object) -> str:
-    return f"{name} [{fact.id}]" if re.search(r"\d", str(name)) else str(name)
 
 
 def _holdings(portfolio: Fact, state: Fact) -> str:
@@ -80,16 +102,13 @@ def _holdings(portfolio: Fact, state: Fact) -> str:
     if not rows:
         return f"{text} Nothing is held."
     held = [
-        f"{_named(portfolio, row['symbol'])} {amount(portfolio, row['quantity'])}"
+        f"{named(portfolio, row['symbol'])} {amount(portfolio, row['quantity'])}"
         f" worth {amount(portfolio, row['value'], currency)}, "
-        f"{percent(portfolio, row['weight'])} of equity, open profit {amount(portfolio, row['unrealised'], currency)}"
+        f"{percent(portfolio, row['weight'])} of equity, bought at {amount(portfolio, row['average_cost'])} on average,"
+        f" open profit {amount(portfolio, row['unrealised'], currency)}"
         for row in rows
     ]
     return f"{text} Held: {'; '.join(held)}."
-
-
-def _named(fact: Fact, symbol: str) -> str:
-    return f"{symbol} [{fact.id}]" if re.search(r"\d", symbol) else symbol
 
 
 def _losses(state: Fact) -> str:
@@ -145,6 +164,7 @@ def _supposed(asked: Asked) -> str | list[Need]:
     goes_on = not re.search(SUPPOSED, asked.words)  # as in “and ETH?”
     change = _CHANGE.search(asked.words) or (_CHANGE.search(asked.earlier) if goes_on else None)
     percents = float(change[1]) if change else 50.0 if _HALVES.search(asked.words) else None
+    percents = 100.0 if percents is None and _DOUBLES.search(asked.words) else percents
     if percents is None:
         return (
             "I do not predict. Say by how many percent a price falls or rises,"
@@ -152,10 +172,8 @@ def _supposed(asked: Asked) -> str | list[Need]:
         )
     if percents > 0 and not asked.asks(_RISES):
         percents = -percents
-    symbols = _symbols(asked) if re.search(r"[a-z]", asked.words) else []
-    held = [row["symbol"] for row in asked.get("get_portfolio").values.get("holdings", [])]
     arguments: dict[str, object] = {"change_percent": percents}
-    if symbols and symbols != held[:3]:
+    if symbols := _spoken_of(asked, goes_on=goes_on):
         arguments["symbol"] = symbols[0]
     if needs := missing(asked, Need("what_if", arguments)):
         return needs
@@ -167,10 +185,10 @@ def _then(fact: Fact) -> str:
         return cannot(fact, "that")
     values, currency = fact.values, fact.values["currency"]
     if not values["holdings"]:
-        of = f" of {_named(fact, str(values['moved']))}" if "/" in str(values["moved"]) else ""
+        of = f" of {named(fact, str(values['moved']))}" if "/" in str(values["moved"]) else ""
         return f"Nothing is held{of}, so that move alone would change nothing."
     text = (
-        f"I do not predict, but if {_named(fact, str(values['moved']))} moved by"
+        f"I do not predict, but if {named(fact, str(values['moved']))} moved by"
         f" {amount(fact, values['change_percent'])} percent at once, equity would go from"
         f" {amount(fact, values['equity'], currency)} to {amount(fact, values['equity_then'], currency)},"
         f" {percent(fact, values['difference_of_equity'])}, without the stops."
@@ -178,7 +196,7 @@ def _then(fact: Fact) -> str:
     for row in values["holdings"]:
         if row["stop_comes_first"]:
             text += (
-                f" The stop of {_named(fact, row['symbol'])} at {amount(fact, row['stop_price'])} would be reached on the way:"
+                f" The stop of {named(fact, row['symbol'])} at {amount(fact, row['stop_price'])} would be reached on the way:"
                 f" sold there, the holding brings about {amount(fact, row['value_at_stop'], currency)}; a gap can fill lower."
             )
     return text
@@ -187,9 +205,7 @@ def _then(fact: Fact) -> str:
 def _denied(asked: Asked) -> str | list[Need]:
     """The last refusal of each symbol that is spoken of, or of all that is held and known."""
     explained = asked.all("explain_decision")
-    if not explained and (
-        needs := missing(asked, *(Need("explain_decision", {"about": name}) for name in _symbols(asked, goes_on=True)))
-    ):
+    if not explained and (needs := missing(asked, *(Need("explain_decision", {"about": name}) for name in _symbols(asked)))):
         return needs
     told = []
     for fact in explained:
@@ -199,27 +215,33 @@ def _denied(asked: Asked) -> str | list[Need]:
         elif refused and refused.get("gate"):
             told.append(_refusal(fact, refused))
         else:
-            told.append(f"Of {_named(fact, str(fact.values['about']))} nothing was denied as far as the record shows.")
+            told.append(f"Of {named(fact, str(fact.values['about']))} nothing was denied as far as the record shows.")
     return " ".join(told) or "Name the symbol, such as BTC, or the order, and I tell you what the gate said."
 
 
 def _refusal(fact: Fact, trail: Mapping[str, Any]) -> str:
     gate = trail["gate"]
-    what = f"The last {trail['side']} of {_named(fact, str(trail['symbol']))} that was wanted ({amount(fact, trail['quantity'])})"
+    what = f"The last {trail['side']} of {named(fact, str(trail['symbol']))} that was wanted ({amount(fact, trail['quantity'])})"
     if gate["verdict"] != "denied":
         return f"{what} was not denied: the gate said {gate['verdict'].replace('_', ' ')}."
     reasons = "; ".join(check(fact, one) for one in gate["failed"])
     return f"{what} was denied at {moment(fact, gate['at'])}: {reasons or 'the record names no check'}."
 
 
-def _symbols(asked: Asked, *, goes_on: bool = False) -> list[str]:
-    """Those of the question; without any, those of the question before it if it goes on with that; else those that are held."""
+def _symbols(asked: Asked) -> list[str]:
+    """Those that are spoken of; else those that are held."""
+    held = [str(row["symbol"]) for row in asked.get("get_portfolio").values.get("holdings", [])]
+    return _spoken_of(asked, goes_on=True) or held[:3]
+
+
+def _spoken_of(asked: Asked, *, goes_on: bool) -> list[str]:
+    """Those of the question; without any, those of the question before it if it goes on with that."""
     rows = asked.get("get_portfolio").values.get("holdings", [])
     currency = str(asked.get("get_portfolio").values.get("currency", ""))
     bases = {row["symbol"].partition("/")[0].lower(): row["symbol"] for row in rows}
     for question in (asked.words, asked.earlier) if goes_on else (asked.words,):
-        named = re.findall(r"\b([a-z0-9]{2,10})/([a-z]{3,6})\b", question)
-        found = [f"{base}/{quote}".upper() for base, quote in named]
+        pairs = re.findall(r"\b([a-z0-9]{2,10})/([a-z]{3,6})\b", question)
+        found = [f"{base}/{quote}".upper() for base, quote in pairs]
         words = [ASSET_NAMES.get(word, word).lower() for word in re.findall(r"[a-z0-9]+", question)]
         found += [bases[word] for word in words if word in bases]
         found += [
@@ -227,4 +249,4 @@ def _symbols(asked: Asked, *, goes_on: bool = False) -> list[str]:
         ]
         if found:
             return list(dict.fromkeys(found))[:3]
-    return [row["symbol"] for row in rows][:3]
+    return []

@@ -8,13 +8,21 @@ from typing import Any
 
 from agents.models.rules.chat.asked import Asked
 from agents.models.rules.chat.needs import Need, missing
-from agents.models.rules.chat.speech import amount, cannot, check, moment, percent, said
+from agents.models.rules.chat.speech import amount, cannot, check, moment, named, percent, said
 from agents.models.rules.facts import Fact
 
 _BUY = r"\b(?:buy|bought|buying|enter|entered|entry|hold|holding|held|own|long)\b"
 _SELL = r"\b(?:sell|sold|selling|exit|exited|close|closed|out of)\b"
 _NOT = r"\b(?:not|n't|never|nothing|no)\b|n't\b"
 _WORTH = r"\bperform|\bprofit|\bp&l|\bpnl|\bdoing\b"
+_MEANT = (
+    r"^$|\bsignal|\bnext\b|\bdeci|\bconviction|\bshould\b|\bwhy\b|\breason|\bexplain|\btrad|\bplan|\bwait|\bintent|\border"
+    r"|\bwant|\bthink|\bopinion|\bview\b|\bgoing to\b|\babout\b|" + f"{_BUY}|{_SELL}|{_WORTH}"
+)
+_NOT_UNDERSTOOD = (
+    "I did not understand that as a question about the desk. Ask me, in English, such as: what are our positions, what is our "
+    "exposure, why did you buy BTC, any signals, show the last orders, price of ETH, what are the limits."
+)
 _TOLD = {"enter": "to buy", "exit": "to sell", "hold": "to hold", "abstain": "to abstain"}
 
 
@@ -24,6 +32,8 @@ def answer(asked: Asked) -> str | list[Need]:
     facts = asked.all("explain_decision")
     if not facts:
         return "Name a symbol, such as BTC, and I tell you what the desk decided on it and why."
+    if not asked.named and not asked.asks(_MEANT) and "found" not in facts[-1].values:
+        return _NOT_UNDERSTOOD
     why = asked.asks(r"\bwhy\b|\breason|\bexplain")
     told = []
     for fact in facts:
@@ -74,7 +84,7 @@ def _not_done(fact: Fact) -> str:
 def _trail(fact: Fact, trail: Mapping[str, Any]) -> str:
     """One order from the wish to the fill."""
     verb = "buy" if trail["side"] == "buy" else "sale"
-    name, who = _named(fact, str(trail["symbol"])), _who(fact, trail["proposer"])
+    name, who = named(fact, str(trail["symbol"])), _who(fact, trail["proposer"])
     lines = [f"The last {verb} of {name} was wanted at {moment(fact, trail['at'])} by {who}."]
     lines += [_decision(fact, row) for row in trail["decisions"] if row["agent"] in ("market_analysis", "signal", "risk")]
     if not trail["decisions"] and trail["reason"]:
@@ -142,15 +152,11 @@ def _decision(fact: Fact, row: Mapping[str, Any]) -> str:
 
 
 def _about(fact: Fact) -> str:
-    return _named(fact, str(fact.values.get("about", "that")))
-
-
-def _named(fact: Fact, text: str) -> str:
-    return f"{text} [{fact.id}]" if re.search(r"\d", text) else text
+    return named(fact, str(fact.values.get("about", "that")))
 
 
 def _who(fact: Fact, name: object) -> str:
     text = str(name)
     if text.startswith("agent:"):
         return f"the {text.removeprefix('agent:').replace('_', ' ')} agent"
-    return _named(fact, text.replace("user:", "the user "))
+    return named(fact, text.replace("user:", "the user "))

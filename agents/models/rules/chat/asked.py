@@ -10,11 +10,12 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from agents.models.rules.facts import Fact, results
-from agents.plain_words import own_words
+from agents.plain_words import ASSET_NAMES, own_words
 
 _AGENT = re.compile(r"You are the ([a-z ]+?) agent, talking with an operator")
 _GOES_ON = re.compile(r"(?:and|why|what about|how about|how come|also|same|ok)\b")
 _FEW = 4  # words
+_WORDS_TOO = frozenset({"link", "dot"})  # assets that are called like a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,28 @@ class Asked:
 
     def was_called(self, tool: str, **arguments: object) -> bool:
         return any(name == tool and all(args.get(key) == value for key, value in arguments.items()) for name, args in self.called)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Assets that the question names, such as `BTC`, in its order."""
+        found = []
+        for word in re.findall(r"[a-z0-9]+", self.words):
+            base = ASSET_NAMES.get(word, word.upper())
+            is_known = base in self._bases or (base in ASSET_NAMES.values() and word not in _WORDS_TOO)
+            found += [base] if is_known else []
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Those of them that the desk has not looked at; none while it has looked at one of them."""
+        named = self.named
+        return () if self._bases.intersection(named) else named
+
+    @property
+    def _bases(self) -> frozenset[str]:
+        """Assets that this turn's tools were asked about."""
+        symbols = (str(args.get(key)) for _, args in self.called for key in ("symbol", "about") if key in args)
+        return frozenset(symbol.partition("/")[0] for symbol in symbols)
 
     def asks(self, pattern: str) -> bool:
         """Whether the question is of a kind; one like "and ETH?" or "why?" goes on with what was asked before it."""

@@ -9,7 +9,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from agents.models.rules.chat import about_market, about_orders, about_risk, about_signals
 from agents.models.rules.chat.asked import Asked
+from agents.models.rules.chat.elsewhere import asks_more, elsewhere
 from agents.models.rules.chat.needs import Need
+from agents.models.rules.chat.wishes import sounds_like_an_order
 
 SELF = (
     "I am the rules model: no LLM, only published rules that read the desk's record. "
@@ -21,7 +23,7 @@ NO_FORECASTS = (
 )
 _FORECASTS = (
     r"\bpredict|\bforecast|\bprice target\b|\bnext (?:week|month|year)\b"
-    r"|\bwill .*\b(?:go|rise|fall|drop|crash|pump|reach|hit|be worth|recover)\b"
+    r"|\bwill .{0,99}\b(?:go|rise|fall|drop|crash|pump|reach|hit|be worth|recover)\b"
     r"|\bgoing to (?:rise|fall|go|drop|crash|moon)\b|\bhow (?:high|low) (?:will|can)\b"
 )
 _SELF = (
@@ -46,9 +48,15 @@ def respond(messages: Sequence[BaseMessage], tools: Collection[str]) -> AIMessag
         return AIMessage(SELF)
     if re.search(_FORECASTS, asked.words) and not (asked.agent == "risk" and asked.asks(about_risk.SUPPOSED)):
         return AIMessage(NO_FORECASTS)
+    is_order = asked.agent == "execution" and sounds_like_an_order(asked.words)
+    told = None if is_order else elsewhere(asked.words)
+    if told and not asks_more(asked.words):
+        return AIMessage(told)
+    if asked.strangers and asked.agent in ("signal", "market_analysis"):
+        return AIMessage(f"This desk does not trade or watch {', '.join(asked.strangers)}, so I know nothing of it.")
     answer = _ANSWERS[asked.agent](asked)
     if isinstance(answer, str):
-        return AIMessage(answer)
+        return AIMessage(f"{told}\n{answer}" if told else answer)
     calls = [
         {"id": f"rules_{len(messages)}_{at}", "name": need.tool, "args": dict(need.arguments)} for at, need in enumerate(answer)
     ]

@@ -30,6 +30,11 @@ def moment(fact: Fact, value: object) -> str:
     return f"{str(value)[:19]} UTC [{fact.id}]" if value else "an unknown time"
 
 
+def named(fact: Fact, text: str) -> str:
+    """A name; one with a digit in it cites where it was read."""
+    return f"{text} [{fact.id}]" if re.search(r"\d", text) else text
+
+
 def cannot(fact: Fact, what: str) -> str:
     """Why something cannot be told, in the desk's own words."""
     return f"I cannot tell you {what}: {wordy(str(fact.values.get('error') or fact.values.get('why') or 'it is not known'))}"

@@ -15,6 +15,10 @@ _POLITE = re.compile(
     r"^(?:(?:please|ok|okay|now|then|so|hey|hi|hello|desk|can you|could you|would you|will you|i want to|i'd like to"
     r"|i would like to|let's|lets)[\s,:]+)+"
 )
+_ASIDE = re.compile(
+    r"^(?:ignore|forget|skip|override|bypass|never mind) (?:(?:the|all|any|your|our|my|risk) )*(?:limits?|rules?|checks?|gate)"
+    r"(?:,? and |,? then |[,;.:] ?)"
+)
 _TAIL = re.compile(r"[\s,]*(?:please|thanks|thank you|now|right now|at market|at the market|immediately|[.!?])+$")
 _VERB = re.compile(r"(?:buy|purchase|sell|close|exit|liquidate|dump|get out of|go flat|flatten|order)\b")
 _MINE = r"(?:(?: of)? (?:my|our|the))?(?: (?:open )?(?:positions?|holdings?))?"
@@ -51,14 +55,24 @@ class Wish:
 
 def sounds_like_an_order(words: str) -> bool:
     """Whether a text begins as an order does, whatever follows."""
-    return bool(_VERB.match(_POLITE.sub("", words)))
+    return bool(_VERB.match(_bare(words)))
+
+
+def would_pass_limits(words: str) -> bool:
+    """Whether a text asks to leave the limits aside for the order that follows. None is: the order is read all the same."""
+    return bool(_ASIDE.match(_POLITE.sub("", words.strip())))
+
+
+def _bare(words: str) -> str:
+    """Without what is said before an order."""
+    return _POLITE.sub("", _ASIDE.sub("", _POLITE.sub("", words.strip())))
 
 
 def wishes(words: str) -> list[Wish] | None:
     """The orders of a text in lower case; None when any part of it is not understood."""
     if len(words) > _LONGEST:
         return None
-    text = _TAIL.sub("", _POLITE.sub("", words.strip()))
+    text = _TAIL.sub("", _bare(words))
     found = []
     for part in re.split(r"(?:,? and (?:then )?|, then |; ?|, )(?=(?:buy|sell|close|exit|liquidate|dump)\b)", text):
         wish = _wish(part.strip())
