@@ -17,12 +17,11 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from agents.answers import MarketView, Signal
-from agents.roster import ROSTER
 from data_channels.market.series import SeriesFeed
+from evals.lock import only_one
 from evals.prices import FREE, Price
 from evals.reading_back import asked_of
-from evals.scorers.calibration import Calibration, Claim, calibrate
+from evals.scorers.calibration import Calibration, Claim, calibrate, claimed
 from evals.scramble import LookAhead, look_ahead
 from evals.trajectory import Asked
 from graph.config import SessionConfig
@@ -39,7 +38,7 @@ from tools.registry import TOOLS
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import ZERO
-from trading_core.persistence.records import DecisionRecord, RunState, RunTrail
+from trading_core.persistence.records import RunState, RunTrail
 
 HORIZON = 24  # bars after which a direction is judged
 Curve = tuple[tuple[datetime, Decimal], ...]
@@ -97,7 +96,7 @@ async def backtest(
         checks: at how many instants, spread over the window, the future is replaced to see whether anybody looked.
 
     Raises:
-        ConfigurationError: the market is live, or no bar closes in the window.
+        ConfigurationError: the market is live, no bar closes in the window, or another process is at work on this very backtest.
         AlgoTrendyError: the bars cannot be used.
     """
     if not config.simulated:
@@ -109,24 +108,40 @@ async def backtest(
         times = list(ticks(config, feed))
         if not times:
             raise _unusable("no bar closes in the window", "Choose another --from or --to")
-        folders = Folders.of(home, config)
-        await asyncio.to_thread(shutil.rmtree, folders.session, ignore_errors=True)
-        async with TradingSystem.open(config, home, listener=listener, feed=feed, model=model, tools=tools) as system:
-            results = tuple([result async for result in trade(system)])
-            found = await report(system)
-            async with system.database.reading() as uow:
-                trails = tuple([await uow.runs.whole(result.run_id) for result in results])
-            held = await _held(system, config, found)
-            told = calibrate(await _claims(feed, config, trails))
-        answers = Path(str(folders.answers))
-        kept = answers if config.model.provider != "rules" and await asyncio.to_thread(answers.is_file) else None
-        cuts = [times[len(times) * number // (checks + 1)] for number in range(1, checks + 1)]
-        made = tuple(
-            [await look_ahead(config, feed, trails, cut, answers=kept, model=model, tools=tools) for cut in dict.fromkeys(cuts)]
-        )
-        return Backtest(config, feed.name, found, results, trails, asked_of(trails, price), held, told, made)
+        lock = home / "locks" / config.session_id
+        await asyncio.to_thread(lock.mkdir, parents=True, exist_ok=True)
+        with only_one(lock):  # another would throw this one's ledger away
+            return await _traded(config, home, feed, times, model, tools, price, checks, listener)
     finally:
         await feed.close()
+
+
+async def _traded(
+    config: SessionConfig,
+    home: Path,
+    feed: SeriesFeed,
+    times: Sequence[datetime],
+    model: BaseChatModel | None,
+    tools: Mapping[str, Tool[Any]],
+    price: Price | None,
+    checks: int,
+    listener: Listener,
+) -> Backtest:
+    folders = Folders.of(home, config)
+    await asyncio.to_thread(shutil.rmtree, folders.session, ignore_errors=True)
+    async with TradingSystem.open(config, home, listener=listener, feed=feed, model=model, tools=tools) as system:
+        results = tuple([result async for result in trade(system)])
+        found = await report(system)
+        async with system.database.reading() as uow:
+            trails = tuple([await uow.runs.whole(result.run_id) for result in results])
+        held = await _held(system, config, found)
+    asked = asked_of(trails, price)
+    told = calibrate(await _claims(feed, config, trails, asked))
+    answers = Path(str(folders.answers))
+    kept = answers if config.model.provider != "rules" and await asyncio.to_thread(answers.is_file) else None
+    cuts = [times[len(times) * number // (checks + 1)] for number in range(1, checks + 1)]
+    made = [await look_ahead(config, feed, trails, cut, answers=kept, model=model, tools=tools) for cut in dict.fromkeys(cuts)]
+    return Backtest(config, feed.name, found, results, trails, asked, held, told, tuple(made))
 
 
 async def _held(system: TradingSystem, config: SessionConfig, found: SessionReport) -> Curve:
@@ -144,37 +159,24 @@ async def _held(system: TradingSystem, config: SessionConfig, found: SessionRepo
     return tuple(curve)
 
 
-async def _claims(feed: MarketFeed, config: SessionConfig, trails: Sequence[RunTrail]) -> list[tuple[str, Claim]]:
+async def _claims(
+    feed: MarketFeed, config: SessionConfig, trails: Sequence[RunTrail], asked: Sequence[Asked]
+) -> list[tuple[str, Claim]]:
     """Every direction that an agent claimed, by day: claims of one day are alike."""
-    found = []
-    length = config.bars.length
-    for trail in trails:
-        at = trail.run.as_of
-        for one in trail.decisions:
-            said = _claimed(one)
-            if said is None:
-                continue
-            then = await feed.bars(one.subject, config.bars, as_of=at, limit=1)
-            later = await feed.bars(one.subject, config.bars, as_of=at + HORIZON * length, limit=1)
-            # Where the window's data ends before the horizon, nobody knows who was right.
-            if later[-1].opened_at + 2 * length > at + HORIZON * length and later[-1].close != then[-1].close:
-                up, confidence = said
-                found.append(
-                    (f"{at:%Y-%m-%d}", Claim(one.agent, one.subject, confidence, (later[-1].close > then[-1].close) is up))
-                )
+    found, horizon = [], HORIZON * config.bars.length
+    decided_at = {trail.run.id: trail.run.as_of for trail in trails}
+    for one in asked:
+        said, at = claimed(one), decided_at[one.run_id]
+        if said is None:
+            continue
+        then = await feed.bars(one.subject, config.bars, as_of=at, limit=1)
+        later = await feed.bars(one.subject, config.bars, as_of=at + horizon, limit=1)
+        # Where the window's data ends before the horizon, nobody knows who was right.
+        if later[-1].opened_at + 2 * config.bars.length > at + horizon and later[-1].close != then[-1].close:
+            up, confidence = said
+            right = (later[-1].close > then[-1].close) is up
+            found.append((f"{at:%Y-%m-%d}", Claim(one.agent, one.subject, confidence, right)))
     return found
-
-
-def _claimed(one: DecisionRecord) -> tuple[bool, float] | None:
-    """Whether up was claimed, and how surely."""
-    if one.answer is None or one.agent not in ("market_analysis", "signal"):
-        return None
-    answer = next(spec.answer for name, spec in ROSTER.items() if name == one.agent).model_validate(one.answer)
-    if isinstance(answer, MarketView) and not answer.abstain and answer.trend != "sideways":
-        return answer.trend == "up", answer.confidence
-    if isinstance(answer, Signal) and answer.action in ("enter", "exit"):
-        return answer.action == "enter", answer.conviction
-    return None
 
 
 def _over() -> ConfigurationError:

@@ -63,7 +63,7 @@ class Front(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        raise NotImplementedError("scenarios are run asynchronously")
+        raise ModelUnavailable("scenarios are run asynchronously only", not_done="No model was asked")
 
     async def _agenerate(
         self,

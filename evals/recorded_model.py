@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import Field
 
 from agents.models.failures import explain
 from evals.answers import Answers, Turn, Turns, request_text
@@ -28,6 +29,7 @@ class RecordedModel(Front):
         most_output: tokens of an answer, at most; the endpoint is told so.
         replays: whether the model is never asked.
         is_short: whether an answer was missing, because the budget did not allow it or the recording does not hold it.
+        given_up: calls that the desk did not wait for to their end, with what they may have cost.
     """
 
     label: str
@@ -37,6 +39,7 @@ class RecordedModel(Front):
     most_output: int
     replays: bool = False
     is_short: bool = False
+    given_up: dict[Turn, Spent] = Field(default_factory=dict)
 
     @property
     def _llm_type(self) -> str:
@@ -53,7 +56,17 @@ class RecordedModel(Front):
         if self.replays:
             self.is_short = True
             raise ModelUnavailable(f"{self.answers.path.parent.name} holds no answer to this", not_done="The agent gave none")
-        return await self._ask(turn, messages, stop, bound)
+        try:
+            return await self._ask(turn, messages, stop, bound)
+        except asyncio.CancelledError:
+            self.given_up.setdefault(turn, Spent())
+            raise
+
+    def keep_given_up(self) -> None:
+        """Put on record that some calls were not waited for. To be called when the desk has gone on without their answers: a
+        process that is stopped leaves them open, to be asked again."""
+        for turn, spent in self.given_up.items():
+            self.answers.failed(turn, ModelUnavailable("no answer came in time"), spent)
 
     async def _ask(self, turn: Turn, messages: list[BaseMessage], stop: list[str] | None, bound: dict[str, Any]) -> AIMessage:
         most = most_input(messages, told(bound))
@@ -63,7 +76,8 @@ class RecordedModel(Front):
             try:
                 message = await super().answer(messages, stop, bound)
             except asyncio.CancelledError:
-                await self.meter.settle(reserved, reserved)  # nobody knows what became of it
+                self.given_up[turn] = reserved  # nobody knows what became of it
+                await self.meter.settle(reserved, reserved)
                 raise
             except Exception as error:
                 explained = explain(error)

@@ -2,7 +2,8 @@
 
 Each run is decided from what it knew then: its snapshot and its evidence. Runs do not follow from each other here, so that each
 difference is one decision's. An agent that would be asked exactly what it was asked then is not asked: its recorded answer
-stands. The ledger is read and never written; the gate is the core's own function over the recorded account.
+stands. So does what people decided: what they paused is not asked and not bought, and their word on an order holds for the same
+order. The ledger is read and never written; the gate is the core's own function over the recorded account.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from langchain_core.language_models import BaseChatModel
 
 from agents.agent import Agent, AgentContext, AnswerStore
 from agents.answers import Answer, ExecutionPlan, MarketView, RebalancePlan, RiskPlan, RiskVerdict, Signal
+from agents.models.rules import RULES_MODEL_NAME, RulesModel
 from agents.roster import ROSTER
 from agents.spec import AgentName, AgentSpec
 from evals.prices import FREE, Price
@@ -29,6 +31,7 @@ from tools.base import SymbolArguments, Tool
 from tools.computed import Computed
 from tools.context import Facts
 from trading_core.auth.agents import agent
+from trading_core.domain.intents import ApprovalState, TradeIntent, Verdict
 from trading_core.domain.market import MarketFeed
 from trading_core.domain.money import ZERO, plain
 from trading_core.domain.orders import Side
@@ -49,6 +52,7 @@ class Alternative:
         limits: None for those of the session.
         price: of the model's tokens; None when it is not known.
         answers: where answers are kept, so that an interrupted replay need not pay twice.
+        keeps_rules: whether an agent that people gave to the rules keeps them; else the model answers for all agents.
     """
 
     model: BaseChatModel
@@ -57,6 +61,7 @@ class Alternative:
     limits: LimitsBook | None = None
     price: Price | None = FREE
     answers: AnswerStore | None = None
+    keeps_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class _Replay:
         self._computed = Computed(self._recorded.snapshot)
         self._heard: list[Heard] = []
         self._asked = {(one.agent, one.subject): one for one in recorded.trail.decisions}
+        self._then = {one.intent.intent_id: one for one in recorded.trail.intents}
+        self._ordered = {one.order.intent_id for one in recorded.trail.orders}
         self._evidence = {one.id for one in recorded.trail.evidence}
 
     async def run(self, horizon: int) -> Replayed:
@@ -154,7 +161,8 @@ class _Replay:
         branches = asyncio.gather(*(self._signal(symbol) for symbol in symbols))
         plan, said = await asyncio.gather(self._rebalancing(("rebalancing", "") in self._asked), branches)
         signals = {symbol: signal for symbol, signal in zip(symbols, said, strict=True) if signal is not None}
-        judged = judge_all(self._recorded, self._limits, signals, await self._sizes(signals, plan), plan, self._strategy)
+        sizes = await self._sizes(signals, plan)
+        judged = judge_all(self._recorded, self._limits, signals, sizes, plan, self._strategy, barred=self._barred(symbols))
         sent = await self._sent(judged)
         before, after = stood(trail, symbols), decided(symbols, self._heard, judged, sent)
         changes = [await self._change(symbol, before[symbol], after[symbol], horizon) for symbol in after | before]
@@ -172,19 +180,40 @@ class _Replay:
         )
 
     async def _ask(self, name: AgentName, subject: str = "", upstream: Mapping[str, Facts] | None = None) -> Heard:
-        spec = self._agents[name].spec
         known = self._asked.get((name, subject))
-        heard = None
-        if known is not None and known.answer is not None and known.model == self._alternative.model_name:
-            shown = await self._opening(spec, self._context(name, subject, upstream))
-            if known.prompt_hash == spec.prompt_hash and shown <= self._evidence:
-                heard = Heard.recorded(known, spec.answer.model_validate(known.answer))
+        heard = await self._stands(known, self._agent(name, known), subject, upstream)
         if heard is None:
-            outcome = await self._agents[name].ask(subject, self._context(name, subject, upstream))
-            await self._agents[name].remember(outcome)
+            asked = self._agent(name, known)
+            outcome = await asked.ask(subject, self._context(name, subject, upstream))
+            await asked.remember(outcome)
             heard = Heard.of(outcome)
         self._heard.append(heard)
         return heard
+
+    def _agent(self, name: AgentName, known: DecisionRecord | None) -> Agent[Answer]:
+        own = self._agents[name]
+        if self._alternative.keeps_rules and known is not None and known.model == RULES_MODEL_NAME:
+            return own.speaking_through(RulesModel(), RULES_MODEL_NAME)
+        return own
+
+    async def _stands(
+        self, known: DecisionRecord | None, asked: Agent[Answer], subject: str, upstream: Mapping[str, Facts] | None
+    ) -> Heard | None:
+        """What is on record, if an agent would be asked just that again, or was not to be asked at all."""
+        if known is None:
+            return None
+        if not known.input_hash:  # it was paused, or beyond its budget
+            return Heard.recorded(known, None)
+        spec = asked.spec
+        if known.answer is None or known.model != asked.model_name or known.prompt_hash != spec.prompt_hash:
+            return None
+        shown = await self._opening(spec, self._context(spec.name, subject, upstream))
+        return Heard.recorded(known, spec.answer.model_validate(known.answer)) if shown <= self._evidence else None
+
+    def _barred(self, looked_at: Sequence[str]) -> set[str]:
+        """Symbols of which nothing may be bought: those that were not looked at, for they were paused."""
+        asked = {one.intent.symbol for one in self._then.values()}
+        return set(self._recorded.snapshot.symbols) - {*looked_at, *asked}
 
     def _context(self, name: AgentName, subject: str, upstream: Mapping[str, Facts] | None) -> AgentContext:
         run = self._recorded.trail.run
@@ -232,14 +261,29 @@ class _Replay:
         return {verdict.symbol: verdict for verdict in outcome.answer.verdicts}
 
     async def _sent(self, judged: Sequence[Judged]) -> set[str]:
-        """Ids of the intents that would have been sent: exits always, entries on the execution agent's word."""
-        approved = [one.intent for one in judged if one.may_be_sent]
+        """Ids of the intents that would have been sent: exits always, entries on the execution agent's word.
+
+        What became of an order then becomes of the same order now: somebody may have approved it, or held it back.
+        """
+        approved = [one.intent for one in judged if one.may_be_sent or self._was_approved(one)]
         if not approved:
             return set()
         outcome = await self._ask("execution", upstream={"approved": shown_to_execution(self._recorded.snapshot, approved)})
         plan = outcome.answer if isinstance(outcome.answer, ExecutionPlan) and outcome.may_trade else None
         worked = {choice.symbol for choice in plan.orders if choice.style != "skip"} if plan else set()
-        return {intent.intent_id for intent in approved if intent.side is Side.SELL or intent.symbol in worked}
+        sent = {intent.intent_id for intent in approved if intent.side is Side.SELL or intent.symbol in worked}
+        same = {one.intent_id for one in approved if self._is_the_same(one) and (one.side is Side.SELL or outcome.reused)}
+        return (sent - same) | (self._ordered & same)
+
+    def _is_the_same(self, intent: TradeIntent) -> bool:
+        then = self._then.get(intent.intent_id)
+        return then is not None and then.intent.content_hash == intent.content_hash
+
+    def _was_approved(self, judged: Judged) -> bool:
+        if judged.decision.verdict is not Verdict.NEEDS_APPROVAL or not self._is_the_same(judged.intent):
+            return False
+        approval = self._then[judged.intent.intent_id].approval
+        return approval is not None and approval.state is ApprovalState.APPROVED
 
     async def _change(self, symbol: str, before: Standing, after: Standing, horizon: int) -> Change:
         price = self._recorded.snapshot.prices.get(symbol)

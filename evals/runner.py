@@ -214,6 +214,8 @@ class SuiteRun:
             ledger=self._ledger,
             rules=self._outcomes.get(scenario.id),
         )
+        if model is not None and not candidate.replay:
+            model.keep_given_up()
         return None if model is not None and model.is_short else trajectory
 
     def _note(self, result: Result) -> None:

@@ -71,9 +71,9 @@ class Heard:
         return cls(outcome.agent, outcome.subject, *answered, *spent, reused=outcome.reused)
 
     @classmethod
-    def recorded(cls, known: DecisionRecord, answer: Answer) -> Self:
-        """The answer on record."""
-        may_trade = known.outcome is Came.ANSWERED and known.grounded
+    def recorded(cls, known: DecisionRecord, answer: Answer | None) -> Self:
+        """The answer on record; None of an agent that was silent."""
+        may_trade = answer is not None and known.outcome is Came.ANSWERED and known.grounded
         return cls(known.agent, known.subject, answer, may_trade, known.reason, reused=True)
 
 

@@ -74,8 +74,8 @@ def _body(found: Backtest) -> Iterator[Markup]:
     }
     shown = _shown(found.trails)
     left = len(found.trails) - len(shown)
-    note = f"{left} cycles that proposed nothing are left out; `algotrendy show RUN` shows any." if left else ""
-    yield section("cycles", "Cycles", el("p", note, class_="dim") if note else "")
+    note = f"{left} cycles that proposed nothing are left out; `algotrendy --home HOME/backtests show RUN` shows any."
+    yield section("cycles", "Cycles", el("p", note, class_="dim") if left else "")
     for number, trail in enumerate(shown):
         yield cycle(trail, by_run.get(trail.run.id, ()), f"c{number}")
 

@@ -20,7 +20,6 @@ from evals.scorers.reading import answer_of
 from evals.trajectory import Asked, Trajectory
 
 BINS = 10
-_UP, _DOWN = ("up", "enter"), ("down", "exit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +80,20 @@ def claims(trajectory: Trajectory) -> tuple[Claim, ...]:
     found = []
     for one in trajectory.asked:
         moved = trajectory.aftermath.moves.get(one.subject)
-        claim = _claimed(one) if one.run_id == last and moved else None
+        claim = claimed(one) if one.run_id == last and moved else None
         if claim is not None and moved:
-            word, confidence = claim
-            found.append(Claim(one.agent, one.subject, confidence, moved > 0 if word in _UP else moved < 0))
+            up, confidence = claim
+            found.append(Claim(one.agent, one.subject, confidence, (moved > 0) is up))
     return tuple(found)
 
 
-def _claimed(one: Asked) -> tuple[str, float] | None:
+def claimed(one: Asked) -> tuple[bool, float] | None:
+    """Whether an answer claims that the price will rise, and how surely; None when it claims no direction."""
     answer = answer_of(one)
-    if isinstance(answer, MarketView) and not answer.abstain and answer.trend in (*_UP, *_DOWN):
-        return answer.trend, answer.confidence
-    if isinstance(answer, Signal) and answer.action in (*_UP, *_DOWN):
-        return answer.action, answer.conviction
+    if isinstance(answer, MarketView) and not answer.abstain and answer.trend != "sideways":
+        return answer.trend == "up", answer.confidence
+    if isinstance(answer, Signal) and answer.action in ("enter", "exit"):
+        return answer.action == "enter", answer.conviction
     return None
 
 

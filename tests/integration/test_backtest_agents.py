@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,14 +62,14 @@ def window(bars: Path, cycles: int = 24, **changes: Any) -> SessionConfig:
 
 
 async def test_a_window_is_traded_reported_and_proven_not_to_look_ahead(bars: Path, tmp_path: Path) -> None:
-    busy = window(bars, start=BUSY, end=BUSY + 23 * HOUR)
+    busy = window(bars, start=BUSY, end=BUSY + 11 * HOUR)
     found = await backtest(busy, tmp_path / "home", checks=2)
-    assert [result.state for result in found.results] == [RunState.DONE] * 24
+    assert [result.state for result in found.results] == [RunState.DONE] * 12
     assert found.report.orders > 0
     assert found.report.balances_agree
     assert [check.differences for check in found.checks] == [(), ()]
-    assert [check.after for check in found.checks] == [BUSY + 8 * HOUR, BUSY + 16 * HOUR]
-    assert [check.runs for check in found.checks] == [9, 17]
+    assert [check.after for check in found.checks] == [BUSY + 4 * HOUR, BUSY + 8 * HOUR]
+    assert [check.runs for check in found.checks] == [5, 9]
     # What is drawn is what was counted.
     assert [at for at, _ in found.held] == [at for at, _ in found.report.curve]
     assert abs(found.held[0][1] / found.report.deposit - 1) < Decimal("0.003"), "fees and half a spread"
@@ -100,10 +101,10 @@ async def test_a_tool_that_looks_ahead_is_found(bars: Path, tmp_path: Path) -> N
         return {**honest, "last": number(found[-1].close)}
 
     leaky = {**TOOLS, "get_ticker": replace(_ticker(), run=peek)}
-    found = await backtest(window(bars, 12), tmp_path, tools=leaky)
+    found = await backtest(window(bars, 8), tmp_path, tools=leaky)
     assert found.looks_ahead
     # Two bars ahead: the last two cycles before the cut are the ones that saw across it.
-    assert {line[:20] for line in found.checks[0].differences} == {"2025-03-03T05:00:00Z", "2025-03-03T06:00:00Z"}
+    assert {line[:20] for line in found.checks[0].differences} == {"2025-03-03T03:00:00Z", "2025-03-03T04:00:00Z"}
     write_backtest_html(found, tmp_path / "report.html")
     assert "decisions changed." in (tmp_path / "report.html").read_text()
 
@@ -114,10 +115,10 @@ def _ticker() -> Tool[Any]:
 
 async def test_a_models_answers_are_kept_and_the_check_asks_it_nothing(bars: Path, tmp_path: Path) -> None:
     with ModelServer() as server:
-        settings = window(bars, 6, model={"model": "openai:scripted", "base_url": server.base_url})
+        settings = window(bars, 4, model={"model": "openai:scripted", "base_url": server.base_url})
         found = await backtest(settings, tmp_path, price=None)
         asked = len(server.requests)
-        assert asked >= 6
+        assert asked >= 4
         assert found.checks[0].differences == ()
         assert sum(one.model_calls for one in found.asked) == asked, "the check for look-ahead cost nothing"
         again = await backtest(settings, tmp_path, price=None, checks=0)
@@ -127,6 +128,17 @@ async def test_a_models_answers_are_kept_and_the_check_asks_it_nothing(bars: Pat
 
 def _answers(found: Backtest) -> list[object]:
     return [one.answer for one in found.asked]
+
+
+async def test_of_two_backtests_of_one_window_the_second_waits_its_turn(bars: Path, tmp_path: Path) -> None:
+    """Each begins by throwing the other's ledger away."""
+    settings = window(bars, 2)
+    ended = await asyncio.gather(*(backtest(settings, tmp_path, checks=0) for _ in range(2)), return_exceptions=True)
+    (refused,) = [one for one in ended if isinstance(one, BaseException)]
+    assert isinstance(refused, ConfigurationError)
+    assert "is at work" in refused.what
+    (found,) = [one for one in ended if isinstance(one, Backtest)]
+    assert [result.state for result in found.results] == [RunState.DONE] * 2
 
 
 def test_another_future_keeps_the_past_and_the_form(bars: Path) -> None:
@@ -149,6 +161,7 @@ async def test_what_cannot_be_a_backtest_is_refused(bars: Path, tmp_path: Path) 
         await backtest(window(bars, start=START + timedelta(days=90), end=START + timedelta(days=91)), tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_window_of_real_bars(shared_data: Path, tmp_path: Path) -> None:
     """Around a crash: the future that is taken away is the crash itself."""
     crash = datetime(2021, 5, 19, 13, tzinfo=UTC)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -41,10 +41,11 @@ from trading_core.persistence.records import RunState
 from trading_core.risk.limits import Limits
 from trading_core.risk.limits_book import LimitsBook
 
-CYCLES = 100
+FEW, MANY = 14, 100
+"""Cycles. In the few there are two entries and an exit; the many are what a day's work looks like."""
 
 
-def config(cycles: int = CYCLES, **changes: Any) -> SessionConfig:
+def config(cycles: int = FEW, **changes: Any) -> SessionConfig:
     return SessionConfig.parse(
         {
             "symbols": ("BTC/USDT", "ETH/USDT"),
@@ -56,13 +57,23 @@ def config(cycles: int = CYCLES, **changes: Any) -> SessionConfig:
     )
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder with a session of a hundred cycles."""
-    home = tmp_path_factory.mktemp("recorded")
+class Session(NamedTuple):
+    """A recorded session, and the home folder that it is in."""
+
+    home: Path
+    settings: SessionConfig
+
+    @property
+    def ledger(self) -> Path:
+        return Path(str(Folders.of(self.home, self.settings).ledger))
+
+
+@pytest.fixture(scope="module", params=[FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=lambda cycles: f"{cycles}-cycles")
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    session = Session(tmp_path_factory.mktemp("recorded"), config(request.param))
     with ThreadPoolExecutor(1) as thread:  # the test that comes first may have an event loop of its own
-        thread.submit(asyncio.run, record(home, config())).result()
-    return home
+        thread.submit(asyncio.run, record(*session)).result()
+    return session
 
 
 async def record(home: Path, settings: SessionConfig) -> None:
@@ -72,10 +83,6 @@ async def record(home: Path, settings: SessionConfig) -> None:
     assert {result.state for result in results} == {RunState.DONE}
 
 
-def ledger_of(home: Path, settings: SessionConfig) -> Path:
-    return Path(str(Folders.of(home, settings).ledger))
-
-
 def fingerprint(ledger: Path) -> str:
     """Of the file and its write-ahead log, which must not have anything that is not in the file."""
     log = ledger.with_name(f"{ledger.name}-wal")
@@ -83,17 +90,18 @@ def fingerprint(ledger: Path) -> str:
 
 
 @asynccontextmanager
-async def history_of(home: Path, settings: SessionConfig) -> AsyncIterator[History]:
-    async with await open_read_only(ledger_of(home, settings)) as ledger:
-        yield await History.read(ledger, settings.session_id, settings, make_feed(settings))
+async def history_of(session: Session) -> AsyncIterator[History]:
+    async with await open_read_only(session.ledger) as ledger:
+        yield await History.read(ledger, session.settings.session_id, session.settings, make_feed(session.settings))
 
 
-async def replayed(home: Path, alternative: Alternative, settings: SessionConfig | None = None) -> list[Replayed]:
-    settings = settings or config()
-    before = fingerprint(ledger_of(home, settings))
-    async with history_of(home, settings) as history:
-        found = [one async for one in replay(history, chosen(history, None), alternative, make_feed(settings))]
-    assert fingerprint(ledger_of(home, settings)) == before
+async def replayed(session: Session, alternative: Alternative, most: int | None = None) -> list[Replayed]:
+    before = fingerprint(session.ledger)
+    async with history_of(session) as history:
+        ids = chosen(history, None)[:most]
+        feed = make_feed(session.settings)
+        found = [one async for one in replay(history, ids, alternative, feed, horizon=4)]
+    assert fingerprint(session.ledger) == before
     return found
 
 
@@ -114,25 +122,25 @@ class FollowsItsPrompt(RulesModel):
         return AIMessage(json.dumps(answer), usage_metadata={"input_tokens": 100, "output_tokens": 10, "total_tokens": 110})
 
 
-async def test_the_same_model_prompt_and_limits_change_nothing(recorded: Path) -> None:
+async def test_the_same_model_prompt_and_limits_change_nothing(recorded: Session) -> None:
     model = FollowsItsPrompt(asked=[])
     again = await replayed(recorded, Alternative(model, RULES_MODEL_NAME))
-    assert len(again) == CYCLES
+    assert len(again) == recorded.settings.cycles
     assert [iso(one.run.as_of) for one in again if one.differs] == []
     assert not model.asked, "every recorded answer stood"
     assert {change.after.purpose for one in again for change in one.changes} >= {Purpose.ENTRY, Purpose.EXIT}
 
 
-async def test_asked_anew_the_rules_say_the_same(recorded: Path) -> None:
+async def test_asked_anew_the_rules_say_the_same(recorded: Session) -> None:
     """Nothing is taken from the record but what was known: the gate's numbers come out the same from folded state."""
     model = FollowsItsPrompt(asked=[])
     again = await replayed(recorded, Alternative(model, "another name"))
     assert [change for one in again for change in one.changes if change.differs] == []
-    assert len(model.asked) > CYCLES
+    assert len(model.asked) > len(again)
     assert all(one.bars_at_hand and not one.reused for one in again)
 
 
-async def test_a_changed_prompt_is_followed_and_every_difference_told(recorded: Path, tmp_path: Path) -> None:
+async def test_a_changed_prompt_is_followed_and_every_difference_told(recorded: Session, tmp_path: Path) -> None:
     (tmp_path / "signal.md").write_text("You are the signal agent. HOLD EVERYTHING.\n")
     roster = load_roster(tmp_path)
     price = Price(Decimal(1), Decimal(10))
@@ -156,7 +164,7 @@ async def test_a_changed_prompt_is_followed_and_every_difference_told(recorded: 
     assert totals.worth == sum(change.worth for change in sent if change.worth is not None)
 
 
-async def test_a_changed_limit_set_changes_sizes_and_verdicts_only(recorded: Path) -> None:
+async def test_a_changed_limit_set_changes_sizes_and_verdicts_only(recorded: Session) -> None:
     limits = LimitsBook(desk=Limits(approval_above_notional=None, risk_per_trade=Decimal("0.002"), max_positions=1))
     again = await replayed(recorded, Alternative(FollowsItsPrompt(asked=[]), RULES_MODEL_NAME, limits=limits))
     changes = [change for one in again for change in one.changes]
@@ -170,7 +178,7 @@ async def test_a_changed_limit_set_changes_sizes_and_verdicts_only(recorded: Pat
     assert all(one.reused >= one.asked - 2 for one in again), "only the agents that were shown the limits were asked again"
 
 
-async def test_approval_limits_show_as_waiting(recorded: Path) -> None:
+async def test_approval_limits_show_as_waiting(recorded: Session) -> None:
     limits = LimitsBook(desk=Limits(approval_above_notional=Decimal(1)))
     again = await replayed(recorded, Alternative(RulesModel(), RULES_MODEL_NAME, limits=limits))
     waiting = [c.after for one in again for c in one.changes if c.before.purpose is Purpose.ENTRY and c.before.sent]
@@ -179,24 +187,21 @@ async def test_approval_limits_show_as_waiting(recorded: Path) -> None:
     assert not any(standing.sent for standing in waiting)
 
 
-async def test_another_model_over_http_decides_the_recorded_runs(tmp_path: Path) -> None:
+async def test_another_model_over_http_decides_the_recorded_runs(recorded: Session) -> None:
     """A model that abstains from everything, behind a real endpoint; its failures are told and change nothing else."""
-    settings = config(cycles=6)
-    await record(tmp_path, settings)
     with ModelServer() as server:
         model = ModelSettings(model="openai:scripted", base_url=server.base_url)
         async with http_pool() as pool:
             chat = build(model, pool)
-            again = await replayed(tmp_path, Alternative(chat, describe(chat), price=None), settings)
-        assert len(server.requests) >= 12
+            again = await replayed(recorded, Alternative(chat, describe(chat), price=None), most=4)
+        assert len(server.requests) >= 8
     assert all(one.cost is None and not one.reused and one.tokens[1] > 0 for one in again)
 
 
-async def test_a_run_without_its_bars_is_decided_from_its_evidence(recorded: Path) -> None:
-    settings = config()
+async def test_a_run_without_its_bars_is_decided_from_its_evidence(recorded: Session) -> None:
     other = make_feed(config(seed=7))  # another market: its bars are not what the runs saw
-    async with await open_read_only(ledger_of(recorded, settings)) as ledger:
-        history = await History.read(ledger, settings.session_id, settings, other)
+    async with await open_read_only(recorded.ledger) as ledger:
+        history = await History.read(ledger, recorded.settings.session_id, recorded.settings, other)
         ids = chosen(history, None)[:20]
         again = [one async for one in replay(history, ids, Alternative(RulesModel(), "another name"), other)]
     assert not any(one.bars_at_hand for one in again)
@@ -204,8 +209,8 @@ async def test_a_run_without_its_bars_is_decided_from_its_evidence(recorded: Pat
     assert [change for one in again for change in one.changes if change.before.said != change.after.said] == []
 
 
-async def test_the_database_itself_refuses_to_be_written_to(recorded: Path) -> None:
-    async with await open_read_only(ledger_of(recorded, config())) as ledger:
+async def test_the_database_itself_refuses_to_be_written_to(recorded: Session) -> None:
+    async with await open_read_only(recorded.ledger) as ledger:
         async with ledger.reading() as uow:
             run = (await uow.runs.recent(1))[0]
         with pytest.raises(StoreUnavailable, match="readonly"):
@@ -216,33 +221,32 @@ async def test_the_database_itself_refuses_to_be_written_to(recorded: Path) -> N
                 raise AssertionError("a transaction was begun")
 
 
-async def test_what_is_not_there_is_said(recorded: Path, tmp_path: Path) -> None:
+async def test_what_is_not_there_is_said(recorded: Session, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no ledger"):
         await open_read_only(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "empty.db").touch()
     with pytest.raises(ConfigurationError, match="revision None"):
         await open_read_only(tmp_path / "empty.db")
-    async with history_of(recorded, config()) as history:
+    async with history_of(recorded) as history:
         with pytest.raises(RunError):
             await history.recorded("nothing")
 
 
-def test_the_command_tells_what_would_have_changed(recorded: Path) -> None:
+def test_the_command_tells_what_would_have_changed(recorded: Session) -> None:
     app = typer.Typer()
     app.command("replay")(command)
-    ledger = ledger_of(recorded, config())
-    before, called = fingerprint(ledger), CliRunner()
+    before, called = fingerprint(recorded.ledger), CliRunner()
     options = ["--since", "2025-03-03", "--horizon", "4", "--limit", "risk_per_trade=0.001"]
-    told = called.invoke(app, options, obj=recorded, env={"COLUMNS": "160"})
+    told = called.invoke(app, options, obj=recorded.home, env={"COLUMNS": "160"})
     assert told.exit_code == 0, told.output
-    assert f"{CYCLES} runs from 2025-03-03 00:00" in told.output
+    assert f"{recorded.settings.cycles} runs from 2025-03-03 00:00" in told.output
     assert "said" in told.output
-    document = json.loads(called.invoke(app, ["last", "--json"], obj=recorded).stdout)
+    document = json.loads(called.invoke(app, ["last", "--json"], obj=recorded.home).stdout)
     assert [run["differs"] for run in document["runs"]] == [False]
-    nothing = called.invoke(app, ["no-such-run"], obj=recorded)
+    nothing = called.invoke(app, ["no-such-run"], obj=recorded.home)
     assert isinstance(nothing.exception, RunError)
-    assert fingerprint(ledger) == before
+    assert fingerprint(recorded.ledger) == before
 
 
 async def test_prompts_of_nobody_are_refused(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from io import StringIO
 from itertools import product
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from api.console.comparison import show_comparison
 from evals.compare import EXACT, Comparison, compare, sign_flip
 from evals.report.comparison import side_by_side
 from evals.scorers.base import Score, measured
@@ -141,3 +145,16 @@ def test_only_the_very_same_scenarios_are_compared(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigurationError, match="no finished scenario in common"):
         compare(old, made(tmp_path / "other", {7: good}))
+
+
+def test_a_terminal_shows_what_changed_and_what_flipped(tmp_path: Path) -> None:
+    before = {number: [[passed("action", ok=True), measured("tokens", 10.0)]] for number in range(8)}
+    after = {number: [[passed("action", ok=False), measured("tokens", 10.0)]] for number in range(8)}
+    console = Console(file=StringIO(), width=160)
+    show_comparison(console, compared(tmp_path, before, after), quiet=False)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Compared with old: 8 scenarios are in both." in shown
+    assert re.search(r"action +1 +0 +-1 \(-1 to -1\) +0\.016 +worse", shown)
+    assert "tokens" not in shown, "what is the same is not told"
+    assert shown.count("broke") == 8
+    assert "made-up-003" in shown
