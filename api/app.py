@@ -38,6 +38,10 @@ from api.state import ApiState
 from trading_core.domain.errors import AlgoTrendyError
 
 VERSIONED = "/api/v1"
+# Headers that pages of other origins may send, and read.
+_ASKED = ["Authorization", "Content-Type", HEADER, "If-Match", "Last-Event-ID", "X-API-Key", REQUEST_ID]
+_ASKED += ["X-Account", "X-Conversation-Id", "MCP-Protocol-Version"]
+_ANSWERED = ["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", REPLAYED, REQUEST_ID, "X-Conversation-Id"]
 _GRACE = 5.0  # seconds that open requests get to end when the server stops
 _DESCRIPTION = """Everything the desk can do, for people and programs.
 
@@ -139,8 +143,8 @@ def _layers(state: ApiState, table: RoutesTable) -> list[Middleware]:
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", HEADER, "If-Match", "Last-Event-ID", "X-API-Key", REQUEST_ID],
-                expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", REPLAYED, REQUEST_ID],
+                allow_headers=_ASKED,
+                expose_headers=_ANSWERED,
                 max_age=600,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +39,7 @@ class ApiState:
         known_accounts: accounts that were found on record: none ever goes away under a desk that serves it.
         recent_logins: who was let in a moment ago.
         shared: readings that all who ask at the same time share.
+        proving: held by whoever has the whole audit trail hashed: seconds of work, so one at a time.
     """
 
     settings: ApiSettings
@@ -52,3 +54,4 @@ class ApiState:
     known_accounts: set[str] = field(default_factory=set)
     recent_logins: RecentLogins = field(default_factory=RecentLogins)
     shared: SharedReads = field(default_factory=SharedReads)
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx
 
+from api.chat.address import desk_address
 from api.chat.login import Credential
 from api.chat.problems import ApiProblem, DeskUnreachable, problem_of
 from graph.events import FINAL
@@ -33,9 +34,17 @@ class Event:
     data: Mapping[str, Any]
 
 
+class _Over(Exception):
+    """A run told all before, and will tell nothing more."""
+
+
 def http_client(url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """A client of the desk at an address, without anybody's rights."""
-    return httpx.AsyncClient(base_url=url.rstrip("/") + PREFIX, timeout=httpx.Timeout(35, connect=5), transport=transport)
+    """A client of the desk at an address, without anybody's rights.
+
+    Raises:
+        ConfigurationError: it is no address that secrets may be sent to.
+    """
+    return httpx.AsyncClient(base_url=desk_address(url) + PREFIX, timeout=httpx.Timeout(35, connect=5), transport=transport)
 
 
 class DeskClient:
@@ -77,19 +86,22 @@ class DeskClient:
             ApiProblem: the run is not there, or not to be seen.
             DeskUnreachable: the connection did not come back in time.
         """
-        since, tries = time.monotonic(), 0
+        heard, tries = time.monotonic(), 0
         while True:
             try:
                 async with aclosing(self._streamed(run_id, after)) as events:
                     async for event in events:
-                        if event is None:
-                            return
-                        since, tries, after = time.monotonic(), 0, event.sequence
+                        heard = time.monotonic()
+                        if event is None:  # a silent run is no desk that is gone
+                            continue
+                        tries, after = 0, event.sequence
                         yield event
                         if event.kind in FINAL:
                             return
+            except _Over:
+                return
             except (httpx.TransportError, DeskUnreachable) as error:
-                if time.monotonic() - since > self._patience:
+                if time.monotonic() - heard > self._patience:
                     raise DeskUnreachable(
                         f"the connection to the desk broke off while run {run_id!r} was followed ({type(error).__name__})",
                         not_done="The run goes on without us",
@@ -100,7 +112,11 @@ class DeskClient:
             tries += 1
 
     async def _streamed(self, run_id: str, after: int) -> AsyncGenerator[Event | None, None]:
-        """One connection's events; None when there will be no more."""
+        """One connection's events; None for whatever else is heard.
+
+        Raises:
+            _Over: there are no more events.
+        """
         bearer = await self._credential.bearer(self._http)
         headers = {"Authorization": f"Bearer {bearer}", "Accept": "text/event-stream"}
         if after:
@@ -108,8 +124,7 @@ class DeskClient:
         timeout = httpx.Timeout(10, read=_SILENCE)
         async with self._http.stream("GET", f"/runs/{run_id}/events", headers=headers, timeout=timeout) as answer:
             if answer.status_code == 204:
-                yield None
-                return
+                raise _Over
             if answer.is_error:
                 await answer.aread()
                 if answer.status_code == 401 and await self._credential.renew(self._http, bearer):
@@ -122,7 +137,9 @@ class DeskClient:
             async for line in answer.aiter_lines():
                 if line.startswith("data:"):
                     data += line[5:].strip()
-                elif not line and data:
+                elif not data:
+                    yield None
+                elif not line:
                     told, data = json.loads(data), ""
                     if told["sequence"] > after:
                         yield Event(told["sequence"], told["kind"], told["data"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from api.chat import views
@@ -73,7 +74,7 @@ class Terminal:
             if line in ("/quit", "/exit"):
                 return
             if line:
-                self._guarded(lambda line=line: self._do(line))  # type: ignore[misc]
+                self._guarded(partial(self._do, line))
 
     def _guarded(self, do: Callable[[], object]) -> None:
         try:

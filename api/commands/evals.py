@@ -12,8 +12,6 @@ from api.commands.run import INTERRUPTED, AsJson, Quiet
 from api.home import HomeContext, program
 
 if TYPE_CHECKING:
-    from evals.compare import Comparison
-    from evals.gate import GateVerdict
     from evals.results import Results
 
 DATA_VARIABLE = "ALGOTRENDY_DATA"
@@ -68,6 +66,10 @@ def evaluate(
     """Judge a model's decisions. Exit status 0 when all was run, 1 when something is left or the gate does not pass."""
     from api import evaluation
     from api.console import evals as console
+    from evals.compare import compare
+    from evals.gate import judge, load_thresholds
+    from evals.report.files import write_reports
+    from evals.results import Results
 
     choices = evaluation.Choices(
         suite=suite,
@@ -84,7 +86,12 @@ def evaluate(
         data=data,
         jobs=jobs,
     )
+    # What it is to be judged by is looked up before anything is run, and paid for; `last` is then the run before this one.
+    bounds = load_thresholds(thresholds) if gate or thresholds or against else None
+    before = None if against is None else Results.open(evaluation.run_folder(ctx.obj, against))
     results, scenarios = evaluation.prepare(ctx.obj, choices)
+    if before is not None:
+        _check_other(before, results)
     call = f"{program(ctx.obj)} eval --resume {results.header.id}"
     silent = quiet or as_json
     try:
@@ -103,30 +110,24 @@ def evaluate(
         typer.echo(f"Stopped. `{call}` goes on.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     found = console.summed_up(results, ended)
-    compared = _compared(ctx.obj, results, against)
-    verdict = _judged(results, thresholds, compared) if gate or thresholds or against else None
-    from evals.report.files import write_reports
-
+    compared = None if before is None else compare(before, results)
+    verdict = None if bounds is None else judge(results, bounds, compared)
     write_reports(results, html=html, json=json_report, junit=junit, verdict=verdict, comparison=compared)
     if as_json:
-        typer.echo(console.as_json(found, verdict))
+        typer.echo(console.as_json(found, verdict, compared))
     else:
-        console.show(found, verdict, quiet=quiet)
+        console.show(found, verdict, compared, quiet=quiet)
     if ended.left:
         typer.echo(f"{ended.left} of {ended.done + ended.left} are left. `{call}` goes on.", err=True)
     if ended.left or (verdict is not None and not verdict.passed):
         raise typer.Exit(_NOT_PASSED)
 
 
-def _compared(home: Path, results: Results, against: str | None) -> Comparison | None:
-    from api.evaluation import run_folder
-    from evals.compare import compare
-    from evals.results import Results
+def _check_other(before: Results, results: Results) -> None:
+    """Raises ConfigurationError when a run would be compared with itself, which nothing could fail."""
+    from trading_core.domain.errors import ConfigurationError
 
-    return None if against is None else compare(Results.open(run_folder(home, against)), results)
-
-
-def _judged(results: Results, thresholds: Path | None, compared: Comparison | None) -> GateVerdict:
-    from evals.gate import judge, load_thresholds
-
-    return judge(results, load_thresholds(thresholds), compared)
+    if before.header.id == results.header.id:
+        raise ConfigurationError(
+            f"--against is the run {before.header.id} itself", not_done="Nothing was run", next_step="Give an earlier run"
+        )

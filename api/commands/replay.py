@@ -19,7 +19,11 @@ from api.home import HomeContext, Ledger
 if TYPE_CHECKING:
     from evals.replay import Alternative, Replayed
     from graph.config import SessionConfig
-    from trading_core.persistence.records import SessionRecord
+    from trading_core.domain.errors import RunError
+    from trading_core.persistence.records import RunRecord, SessionRecord
+
+_RECENT = 1_000  # runs of a ledger among which the last that decided is looked for: conversations are runs, too
+_OTHER_KINDS = {"conversation": "it is a conversation", "order": "it is an operator's order"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def replay(
         str | None, typer.Argument(metavar="[RUN]", help="Id of a run, the beginning of one, or `last`; or give --since.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Every run from then on of the session that was written to last.")
+        str | None, typer.Option(metavar="TIME", help="Every run from then on of the session whose run decided last.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Another model: rules or openai:NAME. Default: the session's own.")] = None,
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")] = None,
@@ -89,34 +93,52 @@ async def _replay(
 
 
 async def _find(home: Path, location: str | None, run_id: str | None) -> tuple[Path | str, SessionRecord, list[str]]:
-    """The ledger, the session, and the run that is named; without a name the session that was written to last.
+    """The ledger, the session, and the run that is named; without a name the session whose run decided last.
 
     Raises:
-        RunError: there is none, or more than one run's id begins so.
+        RunError: there is none, more than one run's id begins so, or that run decided nothing.
+        ConfigurationError: there is none in the ledgers that can be read, and others cannot.
     """
     from api.ledgers import LAST
     from evals.read_only import open_read_only
     from graph.folders import Folders
-    from trading_core.domain.errors import RunError
+    from trading_core.domain.errors import ConfigurationError
 
-    named: dict[str, tuple[Path | str, SessionRecord]] = {}
+    named: dict[str, tuple[Path | str, SessionRecord, RunRecord]] = {}
+    newest, unread = run_id is None or run_id == LAST, list[ConfigurationError]()
     for folders in Folders.all_in(home, location):
-        async with await open_read_only(folders.ledger) as ledger, ledger.reading() as uow:
-            newest = run_id is None or run_id == LAST
-            runs = await (uow.runs.recent(1) if newest else uow.runs.beginning(run_id or "", 3))
-            for run in runs:
+        try:
+            opened = await open_read_only(folders.ledger)
+        except ConfigurationError as error:  # of an earlier version: it matters only if the run is nowhere else
+            unread.append(error)
+            continue
+        async with opened as ledger, ledger.reading() as uow:
+            for run in await (uow.runs.recent(_RECENT) if newest else uow.runs.beginning(run_id or "", 3)):
+                if newest and run.snapshot_hash is None:
+                    continue
                 session = await uow.sessions.get(run.session_id) if run.session_id else None
                 if session is not None and newest:
                     return folders.ledger, session, [run.id] if run_id else []
                 if session is not None:
-                    named[run.id] = folders.ledger, session
-    if run_id in named:
-        return *named[run_id], [run_id]
-    if len(named) != 1:
+                    named[run.id] = folders.ledger, session, run
+    if unread and not named:
+        raise unread[0]
+    if newest:
+        raise _nothing("there is no run on record that decided something", "`algotrendy run` makes one")
+    if run_id not in named and len(named) != 1:
         what = f"{len(named)} runs begin with {run_id!r}" if named else f"there is no run {run_id!r} on record"
-        raise RunError(what, not_done="Nothing was replayed", next_step="`algotrendy runs` lists them")
-    ((only, (where, session)),) = named.items()
-    return where, session, [only]
+        raise _nothing(what, "`algotrendy runs` lists them")
+    where, session, run = named[run_id] if run_id in named else next(iter(named.values()))
+    if run.snapshot_hash is None:
+        why = _OTHER_KINDS.get(run.kind.value, "it ended before it knew anything")
+        raise _nothing(f"run {run.id!r} decided nothing: {why}", "`algotrendy runs` lists them")
+    return where, session, [run.id]
+
+
+def _nothing(what: str, next_step: str) -> RunError:
+    from trading_core.domain.errors import RunError
+
+    return RunError(what, not_done="Nothing was replayed", next_step=next_step)
 
 
 async def _alternative(home: Path, config: SessionConfig, choices: Choices, stack: AsyncExitStack) -> Alternative:
@@ -141,7 +163,8 @@ async def _alternative(home: Path, config: SessionConfig, choices: Choices, stac
     # Beside the ledger, which is not touched: a replay that was interrupted need not pay twice.
     answers = await stack.enter_async_context(await Database.open(home / "replays.db"))
     price = price_of(settings, load_prices())
-    return Alternative(chat, describe(chat), roster, limits, price, LedgerAnswers(answers, SystemClock()))
+    kept = LedgerAnswers(answers, SystemClock())
+    return Alternative(chat, describe(chat), roster, limits, price, kept, keeps_rules=choices.model is None)
 
 
 def _document(found: list[Replayed]) -> dict[str, object]:

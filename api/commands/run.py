@@ -19,6 +19,21 @@ INTERRUPTED = 130
 
 Limits = Annotated[Path | None, typer.Option("--limits", metavar="FILE", help="TOML file of risk limits.")]
 Limit = Annotated[list[str] | None, typer.Option("--limit", metavar="KEY=VALUE", help="One limit; may be given again.")]
+Venue = Annotated[str | None, typer.Option(help="binance, kraken, okx, … for live prices.")]
+Standby = Annotated[
+    str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
+]
+Symbols = Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")]
+Broker = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Trade on this account at a venue instead of paper; see `brokers`.")
+]
+Model = Annotated[
+    str,
+    typer.Option(help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY, or ALGOTRENDY_API_KEY with --base-url."),
+]
+BaseUrl = Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")]
+Strategy = Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")]
+RebalanceEvery = Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show the end only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every cycle and every reason in full.")]
@@ -28,10 +43,8 @@ def run(
     ctx: HomeContext,
     market: Annotated[str, typer.Option(help="synthetic (generated), history (files) or live (a venue's prices).")] = "synthetic",
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder or file of bars, for history.")] = None,
-    venue: Annotated[str | None, typer.Option(help="binance, kraken, okx, … for live prices.")] = None,
-    standby: Annotated[
-        str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
-    ] = None,
+    venue: Venue = None,
+    standby: Standby = None,
     channels: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +52,7 @@ def run(
             help="Sources of readings: asked beside a live market (all by default), from the store else.",
         ),
     ] = None,
-    symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")] = None,
+    symbols: Symbols = None,
     timeframe: Annotated[str, typer.Option(help="Length of a bar: 15m, 1h, 1d.")] = "1h",
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First cycle: ISO date or time, UTC.")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Last cycle.")] = None,
@@ -47,21 +60,14 @@ def run(
         int | None, typer.Option(help="Most cycles. Default: 12 synthetic, 24 history without --from, 1 live.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the generated market and of the paper exchange's luck.")] = None,
-    broker: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Trade on this account at a venue instead of paper; see `brokers`.")
-    ] = None,
+    broker: Broker = None,
     account: Annotated[str, typer.Option(metavar="AMOUNT", help="What the paper account opens with.")] = "100000",
-    model: Annotated[
-        str,
-        typer.Option(
-            help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY, or ALGOTRENDY_API_KEY with --base-url."
-        ),
-    ] = "rules",
-    base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")] = None,
+    model: Model = "rules",
+    base_url: BaseUrl = None,
     limits: Limits = None,
     limit: Limit = None,
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")] = "",
-    rebalance_every: Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")] = 0,
+    strategy: Strategy = "",
+    rebalance_every: RebalanceEvery = 0,
     database: Ledger = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import Limit, Limits, Quiet, Verbose
+from api.commands.run import (
+    BaseUrl,
+    Broker,
+    Limit,
+    Limits,
+    Model,
+    Quiet,
+    RebalanceEvery,
+    Standby,
+    Strategy,
+    Symbols,
+    Venue,
+    Verbose,
+)
 from api.home import HomeContext, Ledger
 
 if TYPE_CHECKING:
@@ -26,33 +39,24 @@ def serve(
             help="practice (generated, moves with the clock) or live; live goes without saying with --venue or --broker."
         ),
     ] = None,
-    venue: Annotated[str | None, typer.Option(help="binance, kraken, okx, … for live prices.")] = None,
-    standby: Annotated[
-        str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
-    ] = None,
+    venue: Venue = None,
+    standby: Standby = None,
     channels: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Sources of readings, asked beside a live market (all by default).")
     ] = None,
-    symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")] = None,
+    symbols: Symbols = None,
     timeframe: Annotated[str | None, typer.Option(help="Length of a bar. Default: 5m on the practice market, 1h live.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the practice market and of the paper exchange's luck.")] = None,
-    broker: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Trade on this account at a venue instead of paper; see `brokers`.")
-    ] = None,
+    broker: Broker = None,
     account: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="What the paper account opens with. Default: 100000.")
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY, or ALGOTRENDY_API_KEY with --base-url."
-        ),
-    ] = "rules",
-    base_url: Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")] = None,
+    model: Model = "rules",
+    base_url: BaseUrl = None,
     limits: Limits = None,
     limit: Limit = None,
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")] = "",
-    rebalance_every: Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")] = 0,
+    strategy: Strategy = "",
+    rebalance_every: RebalanceEvery = 0,
     desk: Annotated[bool, typer.Option("--desk/--no-desk", help="Run an account here, or open the doors only.")] = True,
     schedule: Annotated[
         bool, typer.Option("--schedule/--no-schedule", help="Keep the timetables, or run cycles on request only.")

@@ -11,12 +11,15 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.console.comparison import show_comparison
 from api.console.screen import errors, output, table
 from api.console.text import clean
 from evals import runner
+from evals.compare import Comparison
 from evals.estimate import Estimate
 from evals.gate import GateVerdict
 from evals.meter import Spent
+from evals.report.machine import compared as without_answers
 from evals.results import Header, Results
 from evals.schema import Category
 from evals.scorers.bootstrap import Mean
@@ -112,8 +115,8 @@ def spent(amount: Spent) -> str:
     return f"{amount.input_tokens:,} + {amount.output_tokens:,} tokens, {dollars}"
 
 
-def show(found: Summed, verdict: GateVerdict | None, *, quiet: bool) -> None:
-    """For people: scores by category and scorer, the distribution of actions, what failed, and the gate."""
+def show(found: Summed, verdict: GateVerdict | None, compared: Comparison | None, *, quiet: bool) -> None:
+    """For people: scores by category and scorer, the distribution of actions, what failed, what changed, and the gate."""
     console, header = output(), found.header
     console.print(f"{header.model} on {clean(header.suite)}: {found.ended.done} repeats of {len(header.scenarios)} scenarios")
     if not quiet:
@@ -134,8 +137,9 @@ def show(found: Summed, verdict: GateVerdict | None, *, quiet: bool) -> None:
                 mean = one.value
                 measures.add_row(one.scorer, *(f"{number:,.4g}" for number in (mean.value, mean.low, mean.high)), str(mean.count))
         console.print(measures)
-    console.print(f"Actions said: {_actions(found.suite.distribution.said)}")
-    console.print(f"Actions done: {_actions(found.suite.distribution.did)}")
+    if found.suite.distribution.said:  # an answer to an operator is none
+        console.print(f"Actions said: {_actions(found.suite.distribution.said)}")
+        console.print(f"Actions done: {_actions(found.suite.distribution.did)}")
     if found.suite.distribution.one_sided is not None:
         console.print(
             f"Nearly every word is {found.suite.distribution.one_sided.value}: this model hardly decides.", style="yellow"
@@ -146,6 +150,8 @@ def show(found: Summed, verdict: GateVerdict | None, *, quiet: bool) -> None:
         console.print(f"Skipped: {len(found.skipped)}, the first because {clean(next(iter(found.skipped.values())))}")
     if not quiet:
         _show_failures(found.failures)
+    if compared is not None:
+        show_comparison(console, compared, quiet=quiet)
     console.print(f"Spent: {spent(found.ended.spent)}. Results: {found.folder}")
     if verdict is not None:
         console.print("Gate: passed" if verdict.passed else "Gate: not passed", style="green" if verdict.passed else "red")
@@ -153,7 +159,7 @@ def show(found: Summed, verdict: GateVerdict | None, *, quiet: bool) -> None:
             console.print(f"  {clean(reason)}")
 
 
-def as_json(found: Summed, verdict: GateVerdict | None) -> str:
+def as_json(found: Summed, verdict: GateVerdict | None, compared: Comparison | None) -> str:
     """The same as one JSON document, with every failure."""
     suite, ended = found.suite, found.ended
     content: dict[str, Any] = {
@@ -183,6 +189,7 @@ def as_json(found: Summed, verdict: GateVerdict | None) -> str:
         "agreement": None if suite.agreement is None else asdict(suite.agreement),
         "calibration": None if suite.calibration is None else asdict(suite.calibration),
         "failures": [asdict(failure) for failure in found.failures],
+        "comparison": None if compared is None else without_answers(compared),
         "gate": None if verdict is None else {"passed": verdict.passed, "reasons": list(verdict.reasons)},
     }
     return json.dumps(content, indent=2)

@@ -79,7 +79,8 @@ def _gate(standing: Standing) -> str:
 def _show_totals(console: Console, totals: Totals, horizon: int) -> None:
     cost = "price not known" if totals.cost is None else f"${totals.cost:f}"
     told = (
-        f"\n{totals.runs} runs from {when(totals.first)} to {when(totals.last)} UTC, {totals.differ} of them otherwise."
+        f"\n{totals.runs} {'run' if totals.runs == 1 else 'runs'} from {when(totals.first)} to {when(totals.last)} UTC, "
+        f"{totals.differ} of them otherwise."
         if totals.first and totals.last
         else ""
     )

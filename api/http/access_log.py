@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,7 @@ REQUEST_ID = "X-Request-ID"
 UNMATCHED = "unmatched"
 CLIENT_LEFT = 499  # nginx's word for a request that was given up before its answer
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}", re.ASCII)
+_WITH_PORT = re.compile(r"(?:(?P<four>[0-9.]+):[0-9]+|\[(?P<six>[^\]]*)\](?::[0-9]+)?)", re.ASCII)
 _log = logging.getLogger("algotrendy.access")
 _errors = logging.getLogger("algotrendy.api")
 
@@ -111,20 +112,26 @@ def _request_id(headers: Headers) -> str:
 
 
 def _address(scope: Scope, headers: Headers, trusted: tuple[Network, ...]) -> str:
-    """The client's address: the last one in the chain of proxies that is none of ours."""
+    """The client's address: the last one in the chain of proxies that is none of ours, or ours where it says none."""
     client = scope.get("client")
     address = str(client[0]) if client else ""
     if not trusted:
         return address
-    chain = [part.strip() for part in ",".join(headers.getlist("x-forwarded-for")).split(",") if part.strip()]
-    while chain and _is_within(address, trusted):
-        address = chain.pop()
-    return address
+    known = _parsed(address)
+    entries = [part.strip() for part in ",".join(headers.getlist("x-forwarded-for")).split(",")]
+    for entry in reversed([part for part in entries if part]):
+        said = _parsed(entry)
+        if known is None or said is None or not any(known in network for network in trusted):
+            break
+        known = said
+    return address if known is None else str(known)
 
 
-def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+def _parsed(entry: str) -> IPv4Address | IPv6Address | None:
+    """An address as proxies write it: some add a port, and then brackets around IPv6. One client has many ports."""
+    match = _WITH_PORT.fullmatch(entry)
     try:
-        parsed = ip_address(address)
+        address = ip_address(entry if match is None else match["four"] or match["six"])
     except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

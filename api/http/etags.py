@@ -39,6 +39,9 @@ def require_match(if_match: str | None, etag: str) -> None:
     if if_match is None or if_match.strip() == "*":
         return
     if etag not in {part.strip() for part in if_match.split(",")}:
-        raise Stale(
-            "somebody changed it since you read it", not_done="Nothing was changed", next_step="Read it again, then decide"
-        )
+        raise stale()
+
+
+def stale() -> Stale:
+    """The answer to who wants to change what is no longer as it was."""
+    return Stale("somebody changed it since you read it", not_done="Nothing was changed", next_step="Read it again, then decide")

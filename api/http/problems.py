@@ -231,6 +231,9 @@ async def on_validation(request: Request, error: Exception) -> Response:
     request_id = context_of(request.scope).request_id
     if not isinstance(error, RequestValidationError):
         return unhandled(request_id)
+    next_step = "Mend what `errors` lists; /openapi.json says what is taken"
+    if any(tuple(item["loc"]) == ("body",) for item in error.errors()) and not _is_json(request):
+        next_step = "Send the body as JSON, and say so with `Content-Type: application/json`"
     found = [
         FieldProblem(location=".".join(str(part) for part in item["loc"]), message=str(item["msg"])) for item in error.errors()
     ]
@@ -241,6 +244,12 @@ async def on_validation(request: Request, error: Exception) -> Response:
         "Invalid input",
         f"{len(found)} value{'s' if len(found) != 1 else ''} cannot be used",
         not_done="Nothing was done",
-        next_step="Mend what `errors` lists; /openapi.json says what is taken",
+        next_step=next_step,
         found=found,
     )
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the body is said to be: otherwise it was not read as such, whatever it is."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

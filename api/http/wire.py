@@ -19,6 +19,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _has_head = False
     _came_to_something = False
+    _is_left_over = False
     _to_nothing = 0
     _patience: asyncio.TimerHandle | None = None
 
@@ -31,13 +32,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._came_to_something = False
+        self._came_to_something = self._is_left_over = False
         super().data_received(data)
         if self._came_to_something:
             self._to_nothing = 0
             self._wait_no_more()
             return
-        self._to_nothing += len(data)
+        self._to_nothing += 0 if self._is_left_over else len(data)
         if self._to_nothing > MOST:
             self.transport.abort()
         elif self._patience is None:
@@ -56,7 +57,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._came_to_something = True
+        # What is left of a body whose request was answered already has its time; a client that reads the answer late may send
+        # all of it.
+        self._is_left_over = self.cycle.response_complete
+        self._came_to_something = not self._is_left_over
         super().on_body(body)
 
     def on_message_complete(self) -> None:

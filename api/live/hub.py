@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Literal
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -15,6 +16,7 @@ from api.live.feed import AccountFeed, Hear, RunsSeen
 from api.live.inbox import Inbox
 from api.live.logins import Changed, Logins
 from api.live.values import Values
+from api.observability.metrics import Metrics
 from api.state import ApiState
 
 _AGAIN_IN = 10  # seconds, for those for whom there is no room
@@ -36,8 +38,8 @@ class Hub:
         self.is_ending = False
 
     @contextmanager
-    def room(self, name: str, owner: object, end: End) -> Iterator[None]:
-        """A place for one stream or socket.
+    def room(self, name: str, owner: object, end: End, transport: Literal["sse", "websocket"] = "sse") -> Iterator[None]:
+        """A place for one stream or socket, which is counted while it is taken.
 
         Args:
             name: of the principal who follows.
@@ -54,10 +56,15 @@ class Hub:
         if self.is_ending:
             end()
         try:
-            yield
+            with ExitStack() as counting:
+                if isinstance(self.state.observer, Metrics):
+                    counting.enter_context(self.state.observer.following(transport))
+                yield
         finally:
             del self._here[owner]
             self._by_name[name] -= 1
+            if not self._by_name[name]:
+                del self._by_name[name]
 
     @contextmanager
     def watched(self, token: SecretStr, owner: object, changed: Changed) -> Iterator[None]:

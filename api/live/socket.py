@@ -74,7 +74,7 @@ class Socket:
         with ExitStack() as stack:
             try:
                 name = identity.principal.name
-                stack.enter_context(self._hub.room(name, self, lambda: self._finish(RESTART, "the server ends")))
+                stack.enter_context(self._hub.room(name, self, lambda: self._finish(RESTART, "the server ends"), "websocket"))
             except AlgoTrendyError as error:
                 await self._refuse(error, AGAIN_LATER)
             stack.enter_context(self._hub.watched(token, self, self._renewed))
@@ -206,27 +206,24 @@ class Socket:
                 await asyncio.sleep(FRAME_SECONDS)
 
     async def _send_events(self) -> bool:
-        """Send one frame with all that waits, if anything does."""
-        items: list[str] = []
-        positions: dict[str, int] = {}
+        """Send what waits, a frame for each account that has something; whether any did."""
+        sent = False
         for account, subscription in list(self._followed.items()):
             try:
                 batch = await subscription.take()
             except AlgoTrendyError as error:
                 await self._send(error_frame(error, self._request_id))
                 raise Closed(AGAIN_LATER, "events cannot be read") from None
-            items += batch.items
-            positions[account] = subscription.position
             if batch.is_more:
                 self._some.set()
             if batch.closed:
                 self._finish(RESTART, "the server ends")
-            if batch.gap is not None:
-                await self._gap(account, batch.gap)
-        if items:
-            joined = ",".join(items)
-            await self._send(f'{{"type":"events","positions":{json.dumps(positions)},"items":[{joined}]}}')
-        return bool(items)
+            if batch.gap:
+                await self._gap(account, batch.position)
+            if batch.items:
+                sent, joined = True, ",".join(batch.items)
+                await self._send(f'{{"type":"events","positions":{json.dumps({account: batch.position})},"items":[{joined}]}}')
+        return sent
 
     async def _gap(self, account: str, after: int) -> None:
         """Say from where on events were dropped. Whoever is too slow again and again is better off without us."""

@@ -23,6 +23,7 @@ from trading_core.persistence.session import Database
 HEARTBEAT_SECONDS = 15.0
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone, or as good as gone; it can come back
 PAGE = 500  # events read from the ledger at once
+PIECE = 64 * 1024  # bytes handed over at once: what a client that takes nothing leaves in memory is little more
 MEDIA_TYPE = "text/event-stream"
 _HEARTBEAT = b": still here\n\n"
 _BEGIN = b"retry: 1000\n\n"  # milliseconds after which a client that lost us comes back
@@ -131,13 +132,16 @@ class EventStream(Response):
         return True
 
     async def _send(self, send: Send, events: Iterable[Told]) -> bool:
-        """Send the events that are new, in one piece; True when the last of the run was among them."""
-        parts, ends = [], False
+        """Send the events that are new, in as few pieces as can be; True when the last of the run was among them."""
+        piece, ends = bytearray(), False
         for told in events:
             if told.event.sequence > self._last:
                 self._last = told.event.sequence
-                parts.append(told.stream)
+                piece += told.stream
                 ends = ends or told.event.kind in FINAL
-        if parts:
-            await send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
+            if len(piece) >= PIECE:
+                await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
+                piece.clear()
+        if piece:
+            await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
         return ends

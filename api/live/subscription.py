@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from api.live.access import facts_of, may_see, no_such_run, require_seen
@@ -16,6 +17,7 @@ from trading_core.domain.errors import UnknownSymbol
 
 MOST_TOPICS = 200  # of one account
 PAGE = 500
+MOST_CHARACTERS = 256 * 1024  # of events in one frame, and one event more: there are clients that take no frame of a megabyte
 _NEEDS = {
     ORDERS: Action.READ_ORDERS,
     POSITIONS: Action.READ_PORTFOLIO,
@@ -32,13 +34,15 @@ class Batch:
 
     Attributes:
         items: events, as JSON.
-        gap: the position from which on events were dropped.
-        is_more: the ledger has more, to be taken next.
+        position: behind them.
+        gap: whether events were dropped from there on.
+        is_more: there is more, to be taken next.
         closed: nothing more will come.
     """
 
     items: list[str]
-    gap: int | None
+    position: int
+    gap: bool
     is_more: bool
     closed: bool
 
@@ -58,6 +62,7 @@ class Subscription:
         self._hub, self._account_id, self._woken = hub, account_id, woken
         self._inbox = Inbox(woken=woken)
         self._who: Principal = identity.principal
+        self._alone = asyncio.Lock()  # a client may ask to go back while events are read from further on
         self._presents: dict[str, str] = {}  # by topic: what is true now, and not sent yet
         self._reads_ledger = False  # there may be events in it between `position` and what was heard
         self._is_behind = False  # some were dropped, and the client has not come back for them
@@ -92,13 +97,14 @@ class Subscription:
             StoreUnavailable: the ledger cannot be read.
         """
         await self._hub.join(self._account_id, self._inbox, self._hear)
-        if after is not None or self._is_behind or not self.topics:
-            async with self._hub.state.database.reading() as uow:
-                last = await uow.events.last_position()
-            self._inbox.take()
-            self.position = last if after is None else min(after, last)
-            self._reads_ledger, self._is_behind = True, False
-            self._woken()
+        async with self._alone:
+            if after is not None or self._is_behind or not self.topics:
+                async with self._hub.state.database.reading() as uow:
+                    last = await uow.events.last_position()
+                self._inbox.take()
+                self.position = last if after is None else min(after, last)
+                self._reads_ledger, self._is_behind = True, False
+                self._woken()
         for topic in topics:
             self.topics.add(topic)
             if _is_present(topic):
@@ -127,25 +133,22 @@ class Subscription:
         Raises:
             StoreUnavailable: the ledger cannot be read.
         """
-        items: list[str] = []
-        is_more = False
-        if self._reads_ledger:
-            items, is_more = await self._read()
+        async with self._alone:
+            items: list[str] = []
+            gap = closed = False
+            is_more = self._reads_ledger and await self._read(items)
+            if not is_more:  # what was heard lies behind all that is read
+                taken = self._inbox.take()
+                closed = taken.closed
+                is_more = self._put(taken.events, items)
+                if taken.missed and self._reads_ledger:
+                    is_more = True  # who goes through the ledger anyway finds it there
+                elif taken.missed:
+                    gap = self._is_behind = True
             self._reads_ledger = is_more
-        gap: int | None = None
-        closed = False
-        if not is_more:  # what was heard lies behind all that is read
-            taken = self._inbox.take()
-            closed = taken.closed
-            if taken.missed:
-                gap, self._is_behind = self.position, True
-            for told in taken.events:
-                if told.event.position > self.position:
-                    self.position = told.event.position
-                    items.append(told.item)
-        items += self._presents.values()
-        self._presents.clear()
-        return Batch(items, gap, is_more, closed)
+            items += self._presents.values()
+            self._presents.clear()
+            return Batch(items, self.position, gap, is_more, closed)
 
     def _hear(self, told: Told) -> None:
         """Take an event that was just told, if it is wanted."""
@@ -161,18 +164,32 @@ class Subscription:
         topics = told.topics & self.topics
         if not topics:
             return False
-        if told.run is None or may_see(self._who, told.run):
+        if told.run is None:
+            return not told.event.run_id  # of a run that nobody knows, nobody knows who may see it
+        if may_see(self._who, told.run):
             return True
         return not told.run.is_private and any(topic != RUNS and not topic.startswith(RUN) for topic in topics)
 
-    async def _read(self) -> tuple[list[str], bool]:
-        """The next events in the ledger that are wanted, and whether it may have more."""
+    async def _read(self, items: list[str]) -> bool:
+        """Put the next events of the ledger to `items`; True when it may have more."""
         async with self._hub.state.database.reading() as uow:
             page = await uow.events.after(self.position, (self._account_id,), PAGE)
-        found = [told.item for event in page if self.wants(told := Told(event, await self._hub.runs.of(event)))]
-        if page:
-            self.position = page[-1].position
-        return found, len(page) == PAGE
+        found = [Told(event, await self._hub.runs.of(event)) for event in page]
+        return self._put(found, items) or len(page) == PAGE
+
+    def _put(self, found: Iterable[Told], items: list[str]) -> bool:
+        """Put what is wanted and has room to `items`; True when some is left, which is then read from the ledger."""
+        size = sum(map(len, items))
+        for told in found:
+            if told.event.position <= self.position:
+                continue
+            if size >= MOST_CHARACTERS:
+                return True
+            self.position = told.event.position
+            if self.wants(told):
+                items.append(told.item)
+                size += len(told.item)
+        return False
 
     def _show(self, topic: str, item: str) -> None:
         self._presents[topic] = item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,15 +10,16 @@ from starlette.responses import Response
 
 from api.http.pages import PageRequest
 from api.live.sse import read_run
-from api.mcp.tools import Call, Offer, Result, typed
+from api.mcp.tools import Call, Offer, Result, Run, typed
 from api.routes import approvals, proposals, risk, runs
-from api.schemas.approvals import AnswerBody
+from api.schemas.approvals import AnswerBody, PendingApprovalOut
 from api.schemas.common import Reason
 from api.schemas.conversations import Confirmation
 from api.schemas.risk import ChangeState
 from api.schemas.runs import CycleBody, Symbols
 from api.services.turns import require_answered
-from trading_core.auth.permissions import Action
+from api.state import ApiState
+from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.intents import ApprovalState
 from trading_core.persistence.desk_records import StoredEvent
 from trading_core.persistence.records import RunKind
@@ -75,14 +76,14 @@ async def _list_approvals(call: Call, _: Nothing) -> Result:
     return Result(page.model_dump(mode="json"))
 
 
-async def _approve(call: Call, arguments: OfIntent) -> Result:
-    answered = await approvals.approve(call.state, call.who, arguments.intent_id, AnswerBody(reason=arguments.reason))
-    return Result(answered.model_dump(mode="json"))
+def _answering(route: Callable[[ApiState, Principal, str, AnswerBody], Awaitable[PendingApprovalOut]]) -> Run:
+    """A tool that answers an approval as one of its routes does."""
 
+    async def answer(call: Call, arguments: OfIntent) -> Result:
+        answered = await route(call.state, call.who, arguments.intent_id, AnswerBody(reason=arguments.reason))
+        return Result(answered.model_dump(mode="json"))
 
-async def _reject(call: Call, arguments: OfIntent) -> Result:
-    answered = await approvals.reject(call.state, call.who, arguments.intent_id, AnswerBody(reason=arguments.reason))
-    return Result(answered.model_dump(mode="json"))
+    return typed(OfIntent, answer)
 
 
 async def _confirm(call: Call, arguments: Confirming) -> Result:
@@ -170,7 +171,7 @@ def acting_tools() -> list[Offer]:
             description=f"Say yes to an order that waits for approval. {_A_PERSON} The gate is asked again before it is sent.",
             schema=OfIntent.model_json_schema(),
             needs=frozenset({Action.APPROVE}),
-            run=typed(OfIntent, _approve),
+            run=_answering(approvals.approve),
             on_account=False,
             destructive=True,
         ),
@@ -180,7 +181,7 @@ def acting_tools() -> list[Offer]:
             description=f"Say no to an order that waits for approval. Nothing is sent. {_A_PERSON}",
             schema=OfIntent.model_json_schema(),
             needs=frozenset({Action.APPROVE}),
-            run=typed(OfIntent, _reject),
+            run=_answering(approvals.reject),
             on_account=False,
             destructive=True,
         ),

@@ -11,15 +11,16 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.http.dependencies import OnAccount
-from api.http.problems import NotFound
+from api.http.problems import NotFound, TooManyRequests
+from api.live.access import RunFacts
 from api.mcp.acting import Arguments, Id, answers
 from api.mcp.tools import Call, Offer, Result, typed
 from api.routes import conversations
 from api.schemas.conversations import NewConversation, NewMessage, Question
-from api.services.turns import Speech, followed, require_answered, spoken
+from api.services.turns import Speech, require_answered, spoken
 from trading_core.auth.permissions import Action
 from trading_core.persistence.desk_records import Proposal
-from trading_core.persistence.records import RunState
+from trading_core.persistence.records import RunKind, RunState
 
 FOLLOWED_FOR = 280.0  # seconds: clients give up on a silent server after five minutes
 CONFIRMING = "A person confirms it; then call confirm_order with this id and content hash {hash}."
@@ -39,14 +40,14 @@ async def _ask(call: Call, arguments: Asking) -> Result:
     )
     speech = Speech(headed=True, confirming=CONFIRMING)
     parts: list[str] = []
+    run = RunFacts(asked.run_id, on.account_id, RunKind.CONVERSATION, on.who.name)
     try:
-        with followed(call.state):
-            async with asyncio.timeout(FOLLOWED_FOR), aclosing(spoken(call.hub, on.who.name, asked.run_id, speech)) as pieces:
-                async for piece in pieces:
-                    if piece:
-                        parts.append(piece)
-                        await call.tell(piece)
-    except TimeoutError:
+        async with asyncio.timeout(FOLLOWED_FOR), aclosing(spoken(call.hub, run, call.token, speech)) as pieces:
+            async for piece in pieces:
+                if piece:
+                    parts.append(piece)
+                    await call.tell(piece)
+    except (TimeoutError, TooManyRequests):  # what is asked is asked: the answer says how to get the rest
         pass
     return await _answered(call, conversation, asked.run_id, "".join(parts), is_over=speech.is_over)
 

@@ -25,6 +25,7 @@ from starlette.requests import Request
 from api.http.context import RequestContext, context_of
 from api.http.problems import kind_of
 from api.live.hub import Hub
+from api.live.logins import token_of
 from api.mcp import INSTRUCTIONS
 from api.mcp.acting import acting_tools
 from api.mcp.conversing import conversing_tools
@@ -45,15 +46,16 @@ def make_server(hub: Hub) -> Server[Any]:
     offers = {offer.name: offer for offer in (*conversing_tools(), *desk_tools(), *acting_tools())}
 
     async def list_tools(ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        who = _request(ctx)[1].principal
+        who = _request(ctx)[2].principal
         return ListToolsResult(tools=[tool_of(offer, who) for offer in offers.values() if offer.is_for(who)])
 
     async def call_tool(ctx: Context, params: CallToolRequestParams) -> CallToolResult:
-        request, caller = _request(ctx)
+        request, context, caller = _request(ctx)
         if (offer := offers.get(params.name)) is None:
             raise MCPError(INVALID_PARAMS, f"there is no tool {params.name[:100]!r}")
-        with correlated(request.request_id):
-            result = await _called(offer, Call(hub, caller, _teller(ctx)), params.arguments or {}, request.request_id)
+        with correlated(context.request_id):
+            call = Call(hub, caller, token_of(request), _teller(ctx))
+            result = await _called(offer, call, params.arguments or {}, context.request_id)
         text = TextContent(type="text", text=result.shown)
         return CallToolResult(content=[text], structured_content=dict(result.data), is_error=result.failed)
 
@@ -107,13 +109,12 @@ def _failed(kind: str, said: str, request_id: str) -> Result:
     return Result({"error": said, "kind": kind, "request_id": request_id}, text=said, failed=True)
 
 
-def _request(ctx: Context) -> tuple[RequestContext, Identity]:
-    """The request that a message came with, and who sent it."""
+def _request(ctx: Context) -> tuple[Request, RequestContext, Identity]:
+    """The request that a message came with, what is known of it, and who sent it."""
     request = ctx.request
-    found = context_of(request.scope) if isinstance(request, Request) else None
-    if found is None or found.identity is None:
+    if not isinstance(request, Request) or (identity := (context := context_of(request.scope)).identity) is None:
         raise MCPError(INVALID_PARAMS, "nobody is known to have asked this")
-    return found, found.identity
+    return request, context, identity
 
 
 def _teller(ctx: Context) -> Tell:

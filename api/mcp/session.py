@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 from mcp import Client
@@ -33,12 +32,12 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import SecretStr
 
+from api.chat.address import desk_address
 from api.mcp import INSTRUCTIONS
 from trading_core.domain.errors import ConfigurationError
 
 _ENDPOINT = "/api/v1/mcp"
 _CHECK = "/api/v1/auth/me"
-_PLAIN_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _NOTHING = "Nothing was started"
 _UNREACHED = "the desk cannot be reached now; what was asked for may have been done or not"
@@ -63,20 +62,12 @@ class DeskDoor:
     trade: bool = False
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(
-                f"{self.url!r} is no address of a desk", not_done=_NOTHING, next_step="Write http://host:port"
-            )
-        if parts.scheme == "http" and parts.hostname not in _PLAIN_HOSTS:
-            raise ConfigurationError(
-                f"{self.url!r} would have the key cross the network unencrypted", not_done=_NOTHING, next_step="Use https"
-            )
+        object.__setattr__(self, "url", desk_address(self.url))
 
     @asynccontextmanager
     async def connect(self, http: httpx2.AsyncClient) -> AsyncIterator[Client]:
         """A client of the desk's door. Its protocol is the one that needs no handshake."""
-        transport = streamable_http_client(f"{self.url.rstrip('/')}{_ENDPOINT}", http_client=http)
+        transport = streamable_http_client(f"{self.url}{_ENDPOINT}", http_client=http)
         async with Client(transport, mode=MODERN_PROTOCOL_VERSIONS[-1], cache=None) as desk:
             yield desk
 
@@ -169,7 +160,7 @@ def _acts(tool: Tool) -> bool:
 
 async def _require_open(door: DeskDoor, http: httpx2.AsyncClient) -> None:
     try:
-        answer = await http.get(f"{door.url.rstrip('/')}{_CHECK}")
+        answer = await http.get(f"{door.url}{_CHECK}")
     except httpx2.HTTPError as error:
         raise ConfigurationError(
             f"no desk answers at {door.url} ({type(error).__name__})",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from api.http.dependencies import OnAccount
 from api.live.hub import Hub
@@ -50,11 +50,13 @@ class Call:
     """One call: who makes it, on what, and how to tell of progress.
 
     Attributes:
+        token: or key that the caller came with.
         account: as the caller named it; empty when not.
     """
 
     hub: Hub
     caller: Identity
+    token: SecretStr
     tell: Tell
     account: str = ""
 
@@ -124,7 +126,7 @@ class Offer:
         if not isinstance(named, str) or len(named) > _LONGEST_NAME:
             raise InvalidInput("account is the id of an account", not_done="Nothing was done")
         rest = {name: value for name, value in arguments.items() if name != _ACCOUNT}
-        return await self.run(Call(call.hub, call.caller, call.tell, named), rest)
+        return await self.run(replace(call, account=named), rest)
 
     @cached_property
     def _properties(self) -> Mapping[str, object]:

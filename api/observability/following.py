@@ -66,6 +66,9 @@ class _Follower:
             except AlgoTrendyError as error:
                 _log.warning("the event log could not be followed for metrics: %s", error)
                 await asyncio.sleep(_AGAIN_SECONDS)
+            except Exception:
+                _log.exception("the event log could not be followed for metrics")
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _follow(self) -> None:
         accounts = self._desks.accounts
@@ -85,17 +88,22 @@ class _Follower:
                 await asyncio.sleep(LOOK_SECONDS)  # the log was closed: the process ends
         finally:
             following.cancel()
-            with suppress(asyncio.CancelledError, AlgoTrendyError):
+            with suppress(asyncio.CancelledError, Exception):  # `run` was told of it
                 await following
 
     async def _count(self, accounts: tuple[str, ...], after: int) -> None:
         async with aclosing(self._log.follow(accounts, after)) as events:
             async for event in events:
-                self._metrics.count(event)
-                if is_end(event):
-                    await self._ended(event)
-                elif event.kind == "fill_booked":
-                    await self._fill(event)
+                try:  # what can fail comes first: an event that is read again is not counted again
+                    if is_end(event):
+                        await self._ended(event)
+                    elif event.kind == "fill_booked":
+                        await self._fill(event)
+                    self._metrics.count(event)
+                except AlgoTrendyError:
+                    raise  # the ledger is away: this event comes again
+                except Exception:
+                    _log.exception("event %d could not be counted", event.position)
                 self.position = event.position
 
     async def _ended(self, event: StoredEvent) -> None:

@@ -12,11 +12,11 @@ from api.http.problems import NotFound
 from api.schemas.agents import AgentModelIn, AgentOut, AgentsOut, PauseIn, PauseOut
 from api.schemas.schedules import BudgetBody, BudgetOut
 from api.state import ApiState
-from graph.control.agent_desk import AgentDesk, AgentView
+from graph.control.agent_desk import AgentDesk
 from graph.control.pauses import Pauses
 from trading_core.auth.agents import AGENT_ACTIONS
 from trading_core.auth.permissions import Action
-from trading_core.persistence.desk_records import PauseKind
+from trading_core.persistence.desk_records import AgentSettings, Budget, PauseKind
 
 router = APIRouter(prefix="/accounts/{account}/agents", tags=["agents"])
 
@@ -44,8 +44,9 @@ async def set_budget(
     state: State, response: Response, on: Controller, agent: Name, body: BudgetBody, if_match: IfMatch = None
 ) -> AgentOut:
     """What it may use in a day (UTC) in all runs of the account. Beyond that it abstains until midnight."""
-    await _matched(state, on, agent, if_match)
-    await AgentDesk(state.database, state.clock).set_budget(on.who, on.account_id, agent, body.record())
+    _known(agent)
+    desk = AgentDesk(state.database, state.clock)
+    await desk.set_budget(on.who, on.account_id, agent, body.record(), lambda before: require_match(if_match, _etag(before)))
     return await _told(state, on, response, agent)
 
 
@@ -54,8 +55,9 @@ async def set_model(
     state: State, response: Response, on: Controller, agent: Name, body: AgentModelIn, if_match: IfMatch = None
 ) -> AgentOut:
     """The embedded rules, which need no model and cost nothing, or the session's own model; from its next question on."""
-    await _matched(state, on, agent, if_match)
-    await AgentDesk(state.database, state.clock).set_model(on.who, on.account_id, agent, body.model)
+    _known(agent)
+    desk = AgentDesk(state.database, state.clock)
+    await desk.set_model(on.who, on.account_id, agent, body.model, lambda before: require_match(if_match, _etag(before)))
     return await _told(state, on, response, agent)
 
 
@@ -81,22 +83,14 @@ def _known(agent: str) -> None:
         )
 
 
-async def _view(state: ApiState, on: OnAccount, agent: str) -> AgentView:
-    _known(agent)
-    return await AgentDesk(state.database, state.clock).get(on.who, on.account_id, agent)
-
-
-def _etag(view: AgentView) -> str:
+def _etag(settings: AgentSettings | None) -> str:
     """Of what is set, not of what is used: that changes with every call."""
-    model = view.settings.model if view.settings else None
-    return f'{etag_of(BudgetOut.of(view.budget))[:-1]}-{model or "own"}"'
-
-
-async def _matched(state: ApiState, on: OnAccount, agent: str, if_match: str | None) -> None:
-    require_match(if_match, _etag(await _view(state, on, agent)))
+    budget, model = (Budget(), None) if settings is None else (settings.budget, settings.model)
+    return f'{etag_of(BudgetOut.of(budget))[:-1]}-{model or "own"}"'
 
 
 async def _told(state: ApiState, on: OnAccount, response: Response, agent: str) -> AgentOut:
-    view = await _view(state, on, agent)
-    response.headers["ETag"] = _etag(view)
+    _known(agent)
+    view = await AgentDesk(state.database, state.clock).get(on.who, on.account_id, agent)
+    response.headers["ETag"] = _etag(view.settings)
     return AgentOut.of(view)

@@ -1,4 +1,4 @@
-"""API keys: one's own, and those of others for whoever manages users. A key cannot make, list or revoke keys."""
+"""API keys: one's own, and those of others for whoever manages users. A key cannot make keys, nor list or revoke its user's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 
 from api.http.dependencies import Caller, State, ends_logins, holds_secret
 from api.http.pages import Page, PageQuery, PageRequest
-from api.routes.users import Manager, UserId
+from api.routes.users import Giver, Manager, UserId
 from api.schemas.auth import ApiKeyIn, ApiKeyOut, NewApiKeyOut
 from trading_core.persistence.identity_records import ApiKey
 
@@ -45,7 +45,7 @@ async def list_keys(state: State, who: Manager, user_id: UserId, page: PageQuery
 
 
 @router.post("/users/{user_id}/api-keys", summary="Make an API key for a user", status_code=201, dependencies=[holds_secret])
-async def make_key(state: State, who: Manager, user_id: UserId, body: ApiKeyIn) -> NewApiKeyOut:
+async def make_key(state: State, who: Giver, user_id: UserId, body: ApiKeyIn) -> NewApiKeyOut:
     """For machines that never log in. Its text is shown this once, and kept nowhere."""
     life = timedelta(days=body.days)
     made = await state.auth.api_keys.issue_for(who, user_id, body.name, body.scopes, body.accounts, life)

@@ -38,16 +38,21 @@ async def list_approvals(
         list[ApprovalState] | None, Query(alias="state", max_length=10, description="Only in these states.")
     ] = None,
 ) -> Page[PendingApprovalOut]:
-    """On the caller's accounts: what waits first, then what was answered, each newest first."""
+    """On the caller's accounts: what waits first, then what was answered, each newest first. A page can hold fewer than `limit`
+    and still have a `next_cursor`."""
     accounts = who.accounts if account is None else who.accounts & {account}
+    # One whose time is over is not written down as expired until the account's desk looks at it.
+    wanted = set(approval_state or ())
+    states = wanted | {ApprovalState.PENDING} if ApprovalState.EXPIRED in wanted else wanted
     async with state.database.reading() as uow:
-        rows = await uow.approvals.page(accounts, limit=page.wanted, before=_before(page), states=tuple(approval_state or ()))
+        rows = await uow.approvals.page(accounts, limit=page.wanted, before=_before(page), states=tuple(states))
     shown = dict(zip((asked.intent_id for asked, _ in rows), await _shown(state, rows[: page.limit]), strict=False))
-    return page.page(
+    made = page.page(
         rows,
         lambda row: (int(row[0].state is not ApprovalState.PENDING), place(row[0].requested_at), row[0].intent_id),
         lambda row: shown[row[0].intent_id],
     )
+    return Page(items=[one for one in made.items if not wanted or one.state in wanted], next_cursor=made.next_cursor)
 
 
 @router.get("/{intent}", summary="Read one approval")

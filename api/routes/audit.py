@@ -51,7 +51,7 @@ async def verify_trail(
         str | None, Query(max_length=64, pattern="^[0-9A-Fa-f]{64}$", description="A head's hash that was noted down earlier.")
     ] = None,
 ) -> VerdictOut:
-    """Hash every row again. Up to 100,000 rows; `algotrendy audit verify` takes any number."""
+    """Hash every row again, for one caller at a time. Up to 100,000 rows; `algotrendy audit verify` takes any number."""
     async with audit_trail(who, state.database) as trail:
         head = await trail.head()
     if head is not None and head.sequence > MOST_VERIFIED:
@@ -66,7 +66,8 @@ async def verify_trail(
         if len(found) < MOST_SHOWN:
             found.append(fault)
 
-    return VerdictOut.of(await verify_audit(who, state.database, note, anchor=anchor), found)
+    async with state.proving:
+        return VerdictOut.of(await verify_audit(who, state.database, note, anchor=anchor), found)
 
 
 @router.get("/{sequence}", summary="Show an audit entry")

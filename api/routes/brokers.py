@@ -51,6 +51,7 @@ async def add_broker(state: State, caller: Caller, who: Manager, body: AddBroker
     a `url`, only a person who is logged in may do it: keys that are stored under this name would be used there."""
     if body.url is not None:
         caller.own_login()
+    await _require_over(state, who, body.id)
     added = await _accounts(state).add(who, body.id, body.venue, url=body.url)
     return await _read(state, added)
 
@@ -58,6 +59,7 @@ async def add_broker(state: State, caller: Caller, who: Manager, body: AddBroker
 @router.delete("/{name}", summary="Forget an account at a venue", status_code=204)
 async def remove_broker(state: State, who: Manager, name: Name) -> None:
     """What it traded stays on record, its keys stay stored, and a desk that has it open goes on until it ends."""
+    await _require_over(state, who, name)
     if not await _accounts(state).remove(who, name):
         raise _unknown(name)
 
@@ -73,6 +75,7 @@ async def set_production(state: State, caller: Caller, who: Manager, name: Name,
             not_done="Nothing was switched",
             next_step="Give the account's id once more: real money can be lost",
         )
+    await _require_over(state, who, name)
     await _known(state, name)
     switched = await _accounts(state).set_production(who, name, production=body.production, reason=body.reason)
     return await _read(state, switched)
@@ -83,6 +86,7 @@ async def put_credentials(state: State, caller: Caller, who: KeyManager, name: N
     """Encrypted, in place of earlier ones. Nothing ever answers them. Only a person who is logged in may do it: a stolen API key
     must not move the desk to another's account."""
     caller.own_login()
+    await _require_over(state, who, name)
     known = await _known(state, name)
     access = await any_venue_access()
     keys = VenueKeys(body.api_key, body.secret, body.passphrase)
@@ -94,6 +98,7 @@ async def put_credentials(state: State, caller: Caller, who: KeyManager, name: N
 async def delete_credentials(state: State, caller: Caller, who: KeyManager, name: Name) -> None:
     """They remain valid at the venue, and in backups: withdraw them there as well."""
     caller.own_login()
+    await _require_over(state, who, name)
     known = await _known(state, name)
     access = await any_venue_access()
     if not await VenueCredentials(state.database, access.keys, state.clock).delete(who, known.venue, known.id):
@@ -133,6 +138,18 @@ def _latency(watched: WatchedBroker) -> dict[str, CallLatency]:
 
 def _accounts(state: ApiState) -> BrokerAccounts:
     return BrokerAccounts(state.database, state.clock)
+
+
+async def _require_over(state: ApiState, who: Principal, name: str) -> None:
+    """What is somebody's account is changed by those who may act on it; until it is, by whoever manages brokers.
+
+    Raises:
+        NotPermitted: it is others' account.
+    """
+    async with state.database.reading() as uow:
+        is_somebodys = any(name in user.accounts for user in await uow.users.all())
+        if is_somebodys or await uow.portfolios.opened_at(name) is not None:
+            who.require(Action.MANAGE_BROKERS, name)
 
 
 async def _known(state: ApiState, name: str) -> BrokerAccount:

@@ -12,19 +12,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from api.http import problems
 from api.http.dependencies import Caller, State, allowed
-from api.http.problems import NotFound
+from api.http.problems import NotFound, TooManyRequests
+from api.live.access import RunFacts
 from api.live.hub import Hub, hub_of
+from api.live.logins import token_of
 from api.schemas.openai import AnswerMessage, ChatCompletion, ChatRequest, Choice, Model, Models, Usage
 from api.services.openai_threads import Threads, thread_of
-from api.services.turns import Speech, account_for, followed, require_answered, spoken
+from api.services.turns import Speech, account_for, require_answered, spoken
 from api.state import ApiState
 from trading_core.auth.permissions import Action, Principal
-from trading_core.domain.errors import AlgoTrendyError, ModelError, StoreUnavailable
+from trading_core.domain.errors import AlgoTrendyError, ModelError, NotAuthenticated, StoreUnavailable
+from trading_core.persistence.records import RunKind
 
 PREFIX = "/openai/v1"
 CONFIRMING = (
@@ -103,7 +107,13 @@ async def create_chat_completion(
     body: ChatRequest,
     account: Annotated[str | None, Header(alias="X-Account", max_length=100, description="For callers with several.")] = None,
     conversation: Annotated[
-        str | None, Header(alias=_THREAD, max_length=200, pattern=r"^[!-~]+$", description="A name of your own for the thread.")
+        str | None,
+        Header(
+            alias=_THREAD,
+            max_length=200,
+            pattern=r"^[!-~]+$",
+            description="A name of your own for the thread, or the id that came with an answer.",
+        ),
     ] = None,
 ) -> Response:
     """The last message of role `user` is the question. It stands in a conversation of the caller's own, found by
@@ -116,10 +126,13 @@ async def create_chat_completion(
     threads: Threads = request.app.state.openai_threads
     thread = thread_of(who, on.account_id, body.messages, body.user or "", conversation or "")
     conversation_id, run_id = await threads.ask(who, on.account_id, thread, mention)
-    turn = _Turn(hub_of(request.app), who.name, body, run_id, int(state.clock.now().timestamp()), conversation_id)
-    if not body.stream:
-        return await turn.whole(threads)
-    return await turn.stream()
+    run = RunFacts(run_id, on.account_id, RunKind.CONVERSATION, who.name)
+    turn = _Turn(hub_of(request.app), run, token_of(request), body, int(state.clock.now().timestamp()), conversation_id)
+    try:
+        return await (turn.stream() if body.stream else turn.whole(threads))
+    except TooManyRequests:
+        threads.is_late(run_id)  # it was asked: whoever comes back with the same request gets that answer
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +140,9 @@ class _Turn:
     """A question that was asked, and how its answer is given."""
 
     hub: Hub
-    name: str
+    run: RunFacts
+    token: SecretStr
     body: ChatRequest
-    run_id: str
     created: int
     conversation: str
 
@@ -142,21 +155,21 @@ class _Turn:
         try:
             async with (
                 asyncio.timeout(max(0.1, self.state.settings.request_timeout - _SPARE)),
-                aclosing(spoken(self.hub, self.name, self.run_id, speech)) as pieces,
+                aclosing(spoken(self.hub, self.run, self.token, speech)) as pieces,
             ):
                 async for piece in pieces:
                     parts.append(piece)
         except TimeoutError:
             pass
         if not speech.is_over:
-            threads.is_late(self.run_id)
+            threads.is_late(self.run.run_id)
             raise ModelError(
                 "the answer takes longer than a request may",
                 not_done="It is still being made",
                 next_step="Send the same request again to get it, or ask with `stream`",
             )
         answer = ChatCompletion(
-            id=f"chatcmpl-{self.run_id}",
+            id=f"chatcmpl-{self.run.run_id}",
             created=self.created,
             model=self.body.model,
             choices=[Choice(message=AnswerMessage(content="".join(parts)))],
@@ -166,35 +179,37 @@ class _Turn:
 
     async def stream(self) -> Response:
         speech = self._speech()
-        pieces = spoken(self.hub, self.name, self.run_id, speech)
+        pieces = spoken(self.hub, self.run, self.token, speech)
         await anext(pieces)  # whoever finds no room is told so in the usual form of an error
         headers = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no", _THREAD: self.conversation}
         return StreamingResponse(self._chunks(pieces, speech), media_type="text/event-stream", headers=headers)
 
     async def _chunks(self, pieces: AsyncGenerator[str, None], speech: Speech) -> AsyncIterator[bytes]:
-        with followed(self.state):
-            async with aclosing(pieces):
-                yield self._chunk({"role": "assistant", "content": ""})
-                try:
-                    async for piece in pieces:
-                        yield self._chunk({"content": piece})
-                except StoreUnavailable:
-                    yield _event({"error": {"message": "the database cannot be reached now", "type": "server_error"}})
-                    return
-            if not speech.is_over:
-                return  # the server ends: without its last words nobody takes this for a whole answer
-            yield self._chunk({}, finish="stop")
-            if self.body.stream_options is not None and self.body.stream_options.include_usage:
-                usage = await self._usage()
-                yield _event({**self._head(), "choices": [], "usage": usage.model_dump()})
-            yield b"data: [DONE]\n\n"
+        async with aclosing(pieces):
+            yield self._chunk({"role": "assistant", "content": ""})
+            try:
+                async for piece in pieces:
+                    yield self._chunk({"content": piece})
+            except StoreUnavailable:
+                yield _event({"error": {"message": "the database cannot be reached now", "type": "server_error"}})
+                return
+            except NotAuthenticated as error:
+                yield _event({"error": {"message": str(error), "type": "invalid_request_error", "code": "not-authenticated"}})
+                return
+        if not speech.is_over:
+            return  # the server ends: without its last words nobody takes this for a whole answer
+        yield self._chunk({}, finish="stop")
+        if self.body.stream_options is not None and self.body.stream_options.include_usage:
+            usage = await self._usage()
+            yield _event({**self._head(), "choices": [], "usage": usage.model_dump()})
+        yield b"data: [DONE]\n\n"
 
     def _chunk(self, delta: Mapping[str, str], finish: str | None = None) -> bytes:
         return _event({**self._head(), "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})
 
     def _head(self) -> dict[str, object]:
         return {
-            "id": f"chatcmpl-{self.run_id}",
+            "id": f"chatcmpl-{self.run.run_id}",
             "object": "chat.completion.chunk",
             "created": self.created,
             "model": self.body.model,
@@ -210,7 +225,7 @@ class _Turn:
         asked = told = 0
         for message in said:
             used = message.data.get("usage")
-            if message.run_id == self.run_id and isinstance(used, Mapping):
+            if message.run_id == self.run.run_id and isinstance(used, Mapping):
                 asked += int(used.get("input_tokens") or 0)
                 told += int(used.get("output_tokens") or 0)
         return Usage(prompt_tokens=asked, completion_tokens=told, total_tokens=asked + told)

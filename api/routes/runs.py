@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from api.http.dependencies import Caller, IdempotencyKey, OnAccount, State, no_such_account, on_account
-from api.http.pages import Page, PageQuery, PageRequest
-from api.live.access import RunFacts, may_see
+from api.http.pages import Page, PageQuery
+from api.live.access import RunFacts
 from api.live.hub import hub_of
 from api.live.logins import token_of
 from api.live.sse import MEDIA_TYPE, EventStream, read_run
@@ -18,15 +18,13 @@ from api.services.desks import worker_of
 from api.services.order_views import intent_out
 from api.services.run_list import run_list
 from api.services.runs import asked, events_url, new_run_id, run_out, seen_run, trail_out
-from api.state import ApiState
-from trading_core.auth.permissions import Action, Principal
+from trading_core.auth.permissions import Action
 from trading_core.domain.intents import ApprovalState
-from trading_core.persistence.desk_records import RunRequest, StoredEvent
-from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.desk_records import StoredEvent
+from trading_core.persistence.records import RunKind, RunState
 
 router = APIRouter(tags=["runs"])
 
-_MOST_TURNS = 2_000  # of one conversation
 _EVENTS = 500
 
 Trader = Annotated[OnAccount, on_account(Action.SUBMIT)]
@@ -54,7 +52,7 @@ async def list_runs(
     kind: Annotated[list[RunKind] | None, Query(max_length=10, description="Only of these kinds.")] = None,
     run_state: Annotated[list[RunState] | None, Query(alias="state", max_length=10, description="Only in these states.")] = None,
     conversation: Annotated[str | None, Query(max_length=100, description="Only turns of this conversation.")] = None,
-) -> Page[RunOut] | Response:
+) -> Response:
     """Newest first: those that the caller asked for, and with `record:read` all others but conversations.
 
     A page can hold fewer than `limit` and still have a `next_cursor`: the rest of what was looked at is not the caller's to see.
@@ -63,10 +61,8 @@ async def list_runs(
     if account is not None and account not in who.accounts:
         raise no_such_account(account)
     accounts = who.accounts if account is None else {account}
-    kinds, states = tuple(kind or ()), tuple(run_state or ())
-    if conversation is not None:
-        return await _turns(state, who, page, conversation, accounts, states)
-    return Response(await run_list(state, who, page, accounts, kinds, states), media_type="application/json")
+    found = await run_list(state, who, page, accounts, tuple(kind or ()), tuple(run_state or ()), conversation)
+    return Response(found, media_type="application/json")
 
 
 @router.post("/accounts/{account}/runs", summary="Have a cycle run now", status_code=202)
@@ -152,33 +148,6 @@ async def follow_run(
         return Response(status_code=204)  # a browser's EventSource comes back after every end, but for this one
     facts, name = RunFacts.of(record, asked_by), caller.principal.name
     return EventStream(hub_of(request.app), facts, name, token_of(request), start, first, is_over=is_over)
-
-
-async def _turns(
-    state: ApiState,
-    who: Principal,
-    page: PageRequest,
-    conversation: str,
-    accounts: frozenset[str] | set[str],
-    states: tuple[RunState, ...],
-) -> Page[RunOut]:
-    """Turns of one conversation: a person's, so that there are not many."""
-    last = page.after_text()
-    async with state.database.reading() as uow:
-        requests = [
-            one for one in await uow.run_requests.of_conversation(conversation, _MOST_TURNS) if one.account_id in accounts
-        ]
-        ids = [one.run_id for one in requests]
-        requests = requests[ids.index(last) + 1 if last in ids else 0 :]
-        rows: list[tuple[RunRecord, RunRequest]] = []
-        for request in requests:
-            record = await uow.runs.get(request.run_id)
-            if record is None or not may_see(who, RunFacts.of(record, request)) or (states and record.state not in states):
-                continue
-            rows.append((record, request))
-            if len(rows) == page.wanted:
-                break
-    return page.page(rows, lambda row: (row[0].id,), lambda row: run_out(*row))
 
 
 def _wants_json(request: Request) -> bool:

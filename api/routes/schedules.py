@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
 from api.http.dependencies import IdempotencyKey, OnAccount, State, on_account
-from api.http.etags import IfMatch, etag_of, require_match
+from api.http.etags import IfMatch, etag_of, require_match, stale
 from api.http.pages import Page, PageQuery
 from api.schemas.agents import PauseIn, PauseOut
 from api.schemas.schedules import AskedRunOut, ScheduleOut, SchedulePlan, TicksOut
 from api.state import ApiState
 from graph.schedules.service import Schedules, unknown_schedule
 from trading_core.auth.permissions import Action
+from trading_core.domain.errors import LedgerError
 from trading_core.persistence.desk_records import Schedule
 
 router = APIRouter(prefix="/accounts/{account}/schedules", tags=["schedules"])
@@ -57,17 +60,19 @@ async def change_schedule(
     """Put this plan in the place of the one there is; you answer for it from now on. Where its timing changes, ticks that were
     still open are over."""
     service = _service(state)
-    known = await _known(service, on, schedule_id)
-    require_match(if_match, etag_of(known.version))
-    return await _told(service, on, response, await service.change(on.who, schedule_id, body.plan(), known.version))
+    version = await _matched(service, on, schedule_id, if_match)
+    with _unchanged_since(if_match):
+        changed = await service.change(on.who, schedule_id, body.plan(), version)
+    return await _told(service, on, response, changed)
 
 
 @router.delete("/{schedule_id}", summary="Remove a schedule", status_code=204)
 async def remove_schedule(state: State, on: Submitter, schedule_id: ScheduleId, if_match: IfMatch = None) -> None:
     """It has no more ticks. Runs that it asked for go on."""
     service = _service(state)
-    require_match(if_match, etag_of((await _known(service, on, schedule_id)).version))
-    await service.remove(on.who, schedule_id)
+    version = await _matched(service, on, schedule_id, if_match)
+    with _unchanged_since(if_match):
+        await service.remove(on.who, schedule_id, None if if_match is None else version)
 
 
 @router.get("/{schedule_id}/ticks", summary="List a schedule's next ticks")
@@ -117,6 +122,24 @@ async def _known(service: Schedules, on: OnAccount, schedule_id: str) -> Schedul
     if found.account_id != on.account_id:
         raise unknown_schedule(schedule_id)
     return found
+
+
+async def _matched(service: Schedules, on: OnAccount, schedule_id: str, if_match: str | None) -> int:
+    """The version that the caller wants to change."""
+    version = (await _known(service, on, schedule_id)).version
+    require_match(if_match, etag_of(version))
+    return version
+
+
+@contextmanager
+def _unchanged_since(if_match: str | None) -> Iterator[None]:
+    """Somebody may have come between the look at the version and the change."""
+    try:
+        yield
+    except LedgerError:
+        if if_match is None:
+            raise
+        raise stale() from None
 
 
 async def _shown(service: Schedules, on: OnAccount, schedule: Schedule) -> ScheduleOut:

@@ -1,13 +1,14 @@
-"""Users, for those who manage them. Nobody can give what is not his own."""
+"""Users, for those who manage them. Nobody can give what is not his own, and an API key only takes away: what it gave would
+outlive it, and a stolen one would have given its thief a login."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
-from api.http.dependencies import State, allowed, ends_logins
+from api.http.dependencies import Caller, State, allowed, ends_logins
 from api.http.pages import Page, PageQuery
 from api.schemas.common import Done
 from api.schemas.users import AccountsIn, NewPassword, RoleIn, UserIn, UserOut
@@ -17,6 +18,15 @@ from trading_core.persistence.repositories.users import folded
 router = APIRouter(prefix="/users", tags=["users"])
 
 Manager = Annotated[Principal, allowed(Action.MANAGE_USERS)]
+
+
+async def _giver(caller: Caller, who: Manager) -> Principal:
+    caller.own_login()
+    return who
+
+
+# A person who manages users.
+Giver = Annotated[Principal, Depends(_giver)]
 UserId = Annotated[str, Path(max_length=100, description="The user's id, not the name."), Field(examples=["h3Jd82kslq01"])]
 
 
@@ -29,7 +39,7 @@ async def list_users(state: State, who: Manager, page: PageQuery) -> Page[UserOu
 
 
 @router.post("", summary="Create a user", status_code=201)
-async def create_user(state: State, who: Manager, body: UserIn, response: Response) -> UserOut:
+async def create_user(state: State, who: Giver, body: UserIn, response: Response) -> UserOut:
     """The user can log in at once."""
     user = await state.auth.users.create(who, body.username, body.email, body.password, body.role, body.accounts)
     response.headers["Location"] = f"/api/v1/users/{user.id}"
@@ -43,13 +53,13 @@ async def show_user(state: State, who: Manager, user_id: UserId) -> UserOut:
 
 
 @router.put("/{user_id}/role", summary="Change a user's role", dependencies=[ends_logins])
-async def change_role(state: State, who: Manager, user_id: UserId, body: RoleIn) -> UserOut:
+async def change_role(state: State, who: Giver, user_id: UserId, body: RoleIn) -> UserOut:
     """Access tokens of the old role are refused from now on; a refresh brings one of the new."""
     return UserOut.of(await state.auth.users.change_role(who, user_id, body.role))
 
 
 @router.put("/{user_id}/accounts", summary="Change a user's accounts", dependencies=[ends_logins])
-async def change_accounts(state: State, who: Manager, user_id: UserId, body: AccountsIn) -> UserOut:
+async def change_accounts(state: State, who: Giver, user_id: UserId, body: AccountsIn) -> UserOut:
     """Replace the accounts the user may act on."""
     return UserOut.of(await state.auth.users.set_accounts(who, user_id, body.accounts))
 
@@ -61,13 +71,13 @@ async def deactivate_user(state: State, who: Manager, user_id: UserId) -> UserOu
 
 
 @router.post("/{user_id}/activate", summary="Let a user in again")
-async def activate_user(state: State, who: Manager, user_id: UserId) -> UserOut:
+async def activate_user(state: State, who: Giver, user_id: UserId) -> UserOut:
     """Logins and keys from before stay ended."""
     return UserOut.of(await state.auth.users.activate(who, user_id))
 
 
 @router.put("/{user_id}/password", summary="Set a user's password", status_code=204, dependencies=[ends_logins])
-async def reset_password(state: State, who: Manager, user_id: UserId, body: NewPassword) -> None:
+async def reset_password(state: State, who: Giver, user_id: UserId, body: NewPassword) -> None:
     """After a loss or a theft: logins end, API keys are revoked, and a lock is lifted."""
     await state.auth.users.reset_password(who, user_id, body.new)
 

@@ -37,13 +37,13 @@ class Thread:
 
     Attributes:
         prefix: of the ids of the conversations that begin like this.
-        is_named: whether the client named its thread itself.
+        named: by the client itself; empty when it was not.
         question: the last thing that the user said.
         earlier: all before it.
     """
 
     prefix: str
-    is_named: bool
+    named: str
     question: str
     earlier: tuple[ChatMessage, ...]
 
@@ -70,7 +70,7 @@ def thread_of(who: Principal, account_id: str, messages: Sequence[ChatMessage], 
 
     Args:
         user: keeps apart the threads of different people behind one key.
-        named: the client's own name for it; empty for none.
+        named: the client's own name for it, or the id of a conversation; empty for neither.
 
     Raises:
         InvalidInput: there is no question.
@@ -85,7 +85,7 @@ def thread_of(who: Principal, account_id: str, messages: Sequence[ChatMessage], 
         first = next(at for at, message in enumerate(messages) if message.role == "user")
         key = ["begins", *((message.role, message.text) for message in messages[: first + 1])]
     digest = hashlib.sha256(json.dumps([who.name, account_id, user, key]).encode()).hexdigest()[:24]
-    return Thread(f"openai-{digest}-", bool(named), question, tuple(messages[:last]))
+    return Thread(f"openai-{digest}-", named, question, tuple(messages[:last]))
 
 
 class Threads:
@@ -114,7 +114,7 @@ class Threads:
             RunError: another question is being answered in this thread.
         """
         async with self._state.database.reading() as uow:
-            known = await self._latest(uow, who, thread.prefix)
+            known = await self._named(uow, who, account_id, thread) or await self._latest(uow, who, thread.prefix)
             last = None if known is None else await self._last_request(uow, known.id)
             is_open = last is not None and (run := await uow.runs.get(last.run_id)) is not None and run.state in OPEN_STATES
         if known is not None and last is not None and (is_open or last.run_id in self.late):
@@ -122,11 +122,16 @@ class Threads:
             if asked in {thread.asked(mention, quoting=False), thread.asked(mention, quoting=True)}:
                 self.late.pop(last.run_id, None)
                 return known.id, last.run_id
-        is_new = known is None or (thread.is_fresh and not thread.is_named)
+        is_new = known is None or (thread.is_fresh and not thread.named)
         text = thread.asked(mention, quoting=is_new)
         conversation = await self._begin(who, account_id, thread) if is_new or known is None else known.id
         turn = await conversations.post_message(self._state, who, Response(), conversation, NewMessage(text=text), None)
         return conversation, turn.run_id
+
+    async def _named(self, uow: UnitOfWork, who: Principal, account_id: str, thread: Thread) -> Conversation | None:
+        """The caller's own conversation whose id is the thread's name, such as a client was told with an answer."""
+        found = await uow.conversations.get(thread.named) if thread.named else None
+        return found if found is not None and (found.owner, found.account_id) == (who.name, account_id) else None
 
     async def _latest(self, uow: UnitOfWork, who: Principal, prefix: str) -> Conversation | None:
         threads = await uow.conversations.page(who.name, limit=_MOST_THREADS)

@@ -42,11 +42,12 @@ async def run_list(
     accounts: Collection[str],
     kinds: tuple[RunKind, ...],
     states: tuple[RunState, ...],
+    conversation: str | None = None,
 ) -> bytes:
-    """A page of runs as JSON, newest first."""
+    """A page of runs as JSON, newest first; of one conversation's turns, where it is named."""
     before, found, rows, read, is_more = page.after_number(), list[_Row](), _Rows(()), 0, True
     while is_more and len(found) < page.wanted and read < _MOST_READ:
-        rows = await _rows(state, frozenset(accounts), page.wanted, before, kinds, states)
+        rows = await _rows(state, frozenset(accounts), page.wanted, before, kinds, states, conversation)
         found += (row for row in rows.all if may_see(who, row.facts))
         read, is_more = read + len(rows.all), len(rows.all) == page.wanted
         before = rows.all[-1].sequence if rows.all else before
@@ -71,10 +72,13 @@ async def _rows(
     before: int | None,
     kinds: tuple[RunKind, ...],
     states: tuple[RunState, ...],
+    conversation: str | None,
 ) -> _Rows:
     async def read() -> _Rows:
         async with state.database.reading() as uow:
-            rows = await uow.runs.page(accounts, limit=limit, before=before, kinds=kinds, states=states)
+            rows = await uow.runs.page(
+                accounts, limit=limit, before=before, kinds=kinds, states=states, conversation=conversation
+            )
         return _Rows(tuple(_Row(sequence, record, asked, RunFacts.of(record, asked)) for sequence, record, asked in rows))
 
-    return await state.shared.once(("runs", accounts, limit, before, kinds, states), read)
+    return await state.shared.once(("runs", accounts, limit, before, kinds, states, conversation), read)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
+from pydantic import SecretStr
+
 from api.http.dependencies import OnAccount, acting_on
+from api.live.access import RunFacts, may_see
 from api.live.hub import Hub
-from api.observability.metrics import Metrics
 from api.services.desks import Worker, worker_of
 from api.state import ApiState
 from graph.events import FINAL
 from trading_core.auth.identity import Identity
 from trading_core.auth.permissions import Action
-from trading_core.domain.errors import InvalidInput, MarketDataUnavailable
+from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotAuthenticated
 from trading_core.persistence.desk_records import StoredEvent
 
 ANEW = "(The answer begins anew.)"
@@ -168,39 +170,49 @@ def card_text(card: Mapping[str, object], confirming: str) -> str:
     return f"Card {card['proposal']}: {order}. The gate says now: {gate}. Nothing was sent. {how} Until {card['expires_at']}."
 
 
-def followed(state: ApiState) -> AbstractContextManager[None]:
-    """Count a client that follows an answer as a stream."""
-    return state.observer.following("sse") if isinstance(state.observer, Metrics) else nullcontext()
-
-
-async def spoken(hub: Hub, name: str, run_id: str, speech: Speech) -> AsyncGenerator[str, None]:
+async def spoken(hub: Hub, run: RunFacts, token: SecretStr, speech: Speech) -> AsyncGenerator[str, None]:
     """The text of a turn as it is made. The first piece is empty and comes at once, when there is room for another follower.
     It ends before the run when the server does; `speech.is_over` tells.
 
     Args:
-        name: of the principal who follows.
+        run: that whoever follows has asked for.
+        token: or key that they came with. It is looked at again and again.
 
     Raises:
         TooManyRequests: there are too many followers.
+        NotAuthenticated: the login ended, or is no longer good for this.
         StoreUnavailable: the log cannot be read.
     """
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
+    may_hear = True
+
+    def looked_at(identity: Identity | None) -> None:
+        nonlocal may_hear
+        if identity is None or not may_see(identity.principal, run):
+            may_hear = False
+            pieces.put_nowait(None)
 
     async def follow() -> None:
         try:
-            async with aclosing(hub.state.log.follow_run(run_id)) as events:
+            async with aclosing(hub.state.log.follow_run(run.run_id)) as events:
                 async for event in events:
                     if text := speech.hear(event):
                         pieces.put_nowait(text)
         finally:
             pieces.put_nowait(None)
 
-    with hub.room(name, pieces, lambda: pieces.put_nowait(None)):
+    with hub.room(run.requested_by, pieces, lambda: pieces.put_nowait(None)), hub.watched(token, pieces, looked_at):
         yield ""
         following = asyncio.create_task(follow(), name="turn: follower")
         try:
-            while (text := await pieces.get()) is not None:
+            while (text := await pieces.get()) is not None and may_hear:
                 yield text
+            if not may_hear:
+                raise NotAuthenticated(
+                    "the login ended while the answer was made",
+                    not_done="The rest of it was not told; it is still made, and stands in the conversation",
+                    next_step="Log in again, or use another key, and read it there",
+                )
             if following.done():
                 following.result()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,8 +15,11 @@ import pytest_asyncio
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from api.live.access import RunFacts
+from api.observability.metrics import Metrics
 from tests.http.served import Served, hear, say, served
 from tests.unit.http.manned_cases import events_of, until
+from trading_core.persistence.desk_records import StoredEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -180,6 +184,8 @@ async def test_who_reads_too_slowly_is_told_from_where_to_go_on_and_loses_nothin
     await until(lambda: not here.hub._here)
     async with here.known() as socket:
         begin = await follow(socket, "risk")
+        await say(socket, type="ping")
+        await hear(socket, "pong")  # the ledger has been read by then
         (subscription,) = _sockets(here)
         subscription._inbox._most = 5
         for number in range(12):  # at once, in one piece of work of the reader
@@ -195,12 +201,79 @@ async def test_who_reads_too_slowly_is_told_from_where_to_go_on_and_loses_nothin
         assert found == list(range(12))
 
 
+async def test_who_asks_to_go_back_while_events_are_read_is_told_all_of_them(
+    here: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two frames in a row, as clients send them: the second came while the first one's events were read."""
+    log, looks = here.manned.doors.state.log, here.hub.runs.of
+    async with here.known() as socket:
+        begin = await follow(socket, "runs")
+        for number in range(3):
+            log.tell("paper", "paused", {"number": number})
+        await log.flush()
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: StoredEvent) -> RunFacts | None:
+        """The first is passed by before the second frame is there."""
+        if event.data["number"]:
+            reading.set()
+            await go_on.wait()
+        return await looks(event)
+
+    monkeypatch.setattr(here.hub.runs, "of", slow)
+    async with here.known() as socket:
+        await say(socket, type="subscribe", topics=["orders"], account="paper", after=begin)
+        await asyncio.wait_for(reading.wait(), 5)
+        await say(socket, type="subscribe", topics=["risk"], account="paper", after=begin)
+        await asyncio.sleep(0.2)  # it is there
+        go_on.set()
+        assert [item["data"]["number"] for item in (await hear(socket, "events"))["items"]] == [0, 1, 2]
+
+
+async def test_a_long_past_comes_in_frames_that_every_client_takes(here: Served) -> None:
+    """Clients refuse a frame of more than a megabyte, and would come back for the same one again and again."""
+    log = here.manned.doors.state.log
+    async with here.known() as socket:
+        begin = await follow(socket, "risk")
+    for number in range(400):
+        log.tell("paper", "paused", {"number": number, "reason": "x" * 4_000})
+    await log.flush()
+    found: list[int] = []
+    async with here.known() as socket:
+        await follow(socket, "risk", after=begin)
+        while len(found) < 400:
+            frame = await hear(socket, "events")
+            assert sum(len(json.dumps(item)) for item in frame["items"]) < 300_000
+            assert frame["positions"] == {"paper": frame["items"][-1]["position"]}, "from here a client goes on"
+            found += [item["data"]["number"] for item in frame["items"]]
+    assert found == list(range(400))
+
+
+async def test_what_belongs_to_a_run_that_nobody_knows_is_told_to_nobody(here: Served) -> None:
+    log = here.manned.doors.state.log
+    async with here.known() as socket:
+        begin = await follow(socket, "orders", "risk")
+        log.tell("paper", "order_denied", {}, run_id="turn-that-was-removed")
+        log.tell("paper", "paused", {"number": 1})
+        await log.flush()
+        assert [item["kind"] for item in (await hear(socket, "events"))["items"]] == ["paused"]
+    async with here.known() as socket:
+        await follow(socket, "orders", "risk", after=begin)
+        assert [item["kind"] for item in (await hear(socket, "events"))["items"]] == ["paused"]
+
+
 def _sockets(here: Served) -> list[Any]:
     return [one for socket in here.hub._here for one in socket._followed.values()]  # type: ignore[attr-defined]
 
 
 async def test_the_end_of_the_server_is_told_to_sockets_and_streams(sqlite_template: Path, tmp_path: Path) -> None:
-    async with served(Path(shutil.copy(sqlite_template, tmp_path / "desk.db")), working=False) as here:
+    metrics = Metrics()
+
+    def counted() -> list[float | None]:
+        kinds = ("sse", "websocket")
+        return [metrics.registry.get_sample_value("algotrendy_stream_followers", {"transport": kind}) for kind in kinds]
+
+    async with served(Path(shutil.copy(sqlite_template, tmp_path / "desk.db")), working=False, observer=metrics) as here:
         asked = await here.manned.post("/accounts/paper/runs", {})
         headers = dict(await here.manned.doors.as_user("trader"))
         async with here.known() as socket:
@@ -208,8 +281,10 @@ async def test_the_end_of_the_server_is_told_to_sockets_and_streams(sqlite_templ
                 chunks = stream.aiter_text()
                 assert "retry" in await anext(chunks)
                 await until(lambda: len(here.hub._here) == 2)
+                assert counted() == [1, 1]
                 here.hub.end()
                 rest = "".join([chunk async for chunk in chunks])
                 assert "run_queued" in rest
             assert await closed(socket) == 1012
-        assert not here.hub._here
+        await until(lambda: not here.hub._here)
+        assert counted() == [0, 0]

@@ -98,6 +98,19 @@ async def test_a_trader_asks_looks_orders_and_halts(sqlite_copy: Path) -> None:
         assert (await call(client, "get_run", run_id=denied["run"]["id"]))["result"] == denied["result"]
 
 
+async def test_what_was_asked_can_be_read_where_there_was_no_room_to_follow_it(
+    sqlite_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with talking_desk(sqlite_copy) as desk, client_of(desk, await desk.key("trader")) as client:
+        monkeypatch.setitem(desk.served.doors.state.settings.__dict__, "followers_per_user", 0)
+        answer = await client.call_tool("ask_desk", {"question": QUESTION})
+        assert "get_run with run_id" in told(answer)
+        assert isinstance(answer.structured_content, dict)
+        await desk.served.doors.state.runs.wait(answer.structured_content["run_id"], 8)
+        run = await call(client, "get_run", run_id=answer.structured_content["run_id"])
+        assert [one["agent"] for one in run["answers"]] == ["risk", "signal"]
+
+
 async def test_nobody_sees_or_calls_what_their_key_is_not_for(sqlite_copy: Path) -> None:
     async with talking_desk(sqlite_copy) as desk:
         trader, viewer = await desk.key("trader"), await desk.key("viewer")

@@ -81,7 +81,15 @@ async def test_one_thread_asked_whole_and_streamed(sqlite_copy: Path) -> None:
             await client.chat.completions.create(
                 model="algotrendy", messages=[user("what are our limits?")], extra_headers={"X-Conversation-Id": name}
             )
-        assert len(await desk.threads("trader")) == 4, "a thread with a name is found by it"
+        threads = await desk.threads("trader")
+        assert len(threads) == 4, "a thread with a name is found by it"
+        other = await desk.key("viewer")
+        for key, wanted, known in ((client.api_key, thread.id, True), (other, thread.id, False)):
+            asked = await client.with_options(api_key=key).chat.completions.with_raw_response.create(
+                model="algotrendy", messages=[user("what are our limits?")], extra_headers={"X-Conversation-Id": wanted}
+            )
+            assert (asked.headers["X-Conversation-Id"] == thread.id) is known, "the id that came with an answer names its thread"
+        assert len(await desk.threads("trader")) == 4
 
         chat = ChatOpenAI(model="algotrendy-risk", base_url=f"{desk.url}/v1", api_key=SecretStr(await desk.key("viewer")))
         messages = [SystemMessage("Be brief."), HumanMessage([{"type": "text", "text": EXPOSURE}])]
@@ -113,6 +121,25 @@ async def test_a_wish_becomes_a_card_that_this_door_cannot_confirm(sqlite_copy: 
         async with desk.system.database.reading() as uow:
             assert [one.state.value for one in await uow.proposals.page("user:trader", limit=10)] == ["open"]
         assert await desk.orders() == before
+
+
+async def test_a_question_for_whose_answer_there_was_no_room_is_not_asked_twice(
+    sqlite_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with talking_desk(sqlite_copy) as desk, client_of(desk, await desk.key("trader")) as client:
+        settings = desk.served.doors.state.settings.__dict__
+        request: dict[str, Any] = {"model": "algotrendy-risk", "messages": [user(EXPOSURE)]}
+        with monkeypatch.context() as full:
+            full.setitem(settings, "followers_per_user", 0)
+            with pytest.raises(openai.RateLimitError):
+                await client.chat.completions.create(**request)
+        (thread,) = await desk.threads("trader")
+        async with desk.system.database.reading() as uow:
+            (asked,) = await uow.run_requests.of_conversation(thread.id, 2)
+        await desk.served.doors.state.runs.wait(asked.run_id, 8)
+        answer = await client.chat.completions.create(**request)
+        assert "24.85 %" in (answer.choices[0].message.content or "")
+        assert answer.id == f"chatcmpl-{asked.run_id}"
 
 
 async def test_errors_are_those_that_openais_client_knows(sqlite_copy: Path) -> None:

@@ -168,3 +168,19 @@ async def test_a_client_that_says_nothing_or_half_of_it_is_let_go(server: Served
     writer.write(one[:20])
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
+
+
+async def test_a_body_that_drips_after_its_answer_keeps_no_connection(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.http.wire.HEAD_SECONDS", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n{")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).startswith(b"HTTP/1.1 503 ")
+    rest = asyncio.create_task(reader.read())
+    with suppress(ConnectionError):
+        async with asyncio.timeout(3):
+            while not rest.done():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            await rest
+    writer.close()

@@ -14,7 +14,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
+from api.observability import following
 from api.observability.ledger_metrics import LedgerCollector
+from api.observability.run_metrics import RunMetrics
 from tests.integration.observed_desk import HOURS, TOKEN, ObservedDesk, observed
 from tests.unit import auth_cases
 from trading_core.auth.roles import Role
@@ -22,6 +24,9 @@ from trading_core.domain.errors import StoreUnavailable
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import Purpose
 from trading_core.execution.quality import measure
+from trading_core.persistence.desk_records import StoredEvent
+from trading_core.persistence.records import RunRecord
+from trading_core.persistence.repositories.runs import RunsRepository
 from trading_core.persistence.session import Database
 from trading_core.persistence.unit_of_work import UnitOfWork
 
@@ -106,6 +111,40 @@ async def test_what_is_counted_is_what_the_record_says(tmp_path: Path) -> None:
     assert found.one("run_duration_seconds_count", kind="cycle") == len(runs)
     assert found.one("database_connections", state="in_use") >= 0
     assert found.one("build_info") == 1
+
+
+async def test_an_event_that_cannot_be_counted_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = RunMetrics.count
+
+    def troubled(self: RunMetrics, event: StoredEvent) -> None:
+        if event.kind == "snapshot_taken":
+            raise ValueError(event.kind)
+        count(self, event)
+
+    monkeypatch.setattr(RunMetrics, "count", troubled)
+    async with observed(tmp_path) as desk:
+        runs = await session(desk)
+        assert Scrape(text((await desk.scraped()).text)).one("events_total", kind="run_done") == len(runs)
+
+
+async def test_an_event_that_is_read_again_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger goes away for a moment, just when a run has told its end."""
+    get, left = RunsRepository.get, 1
+
+    async def troubled(self: RunsRepository, run_id: str) -> RunRecord | None:
+        nonlocal left
+        task = asyncio.current_task()
+        if left and task is not None and task.get_name() == "metrics: counting":
+            left -= 1
+            raise StoreUnavailable("the database does not answer")
+        return await get(self, run_id)
+
+    monkeypatch.setattr(RunsRepository, "get", troubled)
+    monkeypatch.setattr(following, "_AGAIN_SECONDS", 0.01)
+    async with observed(tmp_path) as desk:
+        runs = await session(desk)
+        assert Scrape(text((await desk.scraped()).text)).one("events_total", kind="run_done") == len(runs)
+    assert left == 0
 
 
 async def test_requests_are_counted_by_template_and_shown_in_both_forms(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import string
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -92,7 +93,7 @@ def test_no_secret_passes_wherever_it_stands(log: tuple[Line, bool], text: str, 
 @given(
     prefix=st.sampled_from(["Bearer ", "atr_", "at_k3y_", "password=", "token: ", "https://u:"]),
     secret=st.text(string.ascii_letters + string.digits + "-_", min_size=20, max_size=60),
-    around=st.text(string.ascii_lowercase + " ,;\n", max_size=20),
+    around=st.text(string.ascii_lowercase + " ,;\n", max_size=19),  # shorter than any secret, so that it holds none itself
 )
 def test_a_masked_text_holds_nothing_of_the_secret(prefix: str, secret: str, around: str) -> None:
     end = "@host/" if prefix.startswith("https") else ""
@@ -111,6 +112,14 @@ def test_a_masked_text_holds_nothing_of_the_secret(prefix: str, secret: str, aro
 )
 def test_ordinary_lines_stay_as_they_are(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("piece", ["-", "a_", "-a", "token", "token ", "://a", "Bearer ", "eyJaaaaaaaa.", "-----BEGIN "])
+def test_a_long_text_is_looked_through_at_once(piece: str) -> None:
+    """The event loop waits for it, and a stranger may have written it."""
+    began = time.process_time()
+    masked(piece * (100_000 // len(piece)))
+    assert time.process_time() - began < 1
 
 
 def test_fields_with_the_name_of_a_secret_are_not_shown(log: tuple[Line, bool]) -> None:

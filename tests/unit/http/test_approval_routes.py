@@ -110,6 +110,8 @@ async def test_an_answer_that_comes_too_late_approves_nothing(here: Manned) -> N
     assert system is not None
     here.doors.world.later(days=3)  # of a process without the desk
     here.doors.known.clear()
+    assert (await here.get("/approvals", state="pending"))["items"] == []
+    assert [one["intent"]["id"] for one in (await here.get("/approvals", state="expired"))["items"]] == [found["intent"]["id"]]
     late = await here.ask("POST", f"/approvals/{found['intent']['id']}/approve", "other", json=WHY)
     assert late.status_code == 409
     shown = await here.get(f"/approvals/{found['intent']['id']}")

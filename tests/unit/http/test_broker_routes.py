@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.unit.auth_cases import PASSWORD, ROOT
 from tests.unit.http.doors import Doors, doors
 from tests.unit.http.trading_cases import Trading, trading
 from trading_core.audit.entry import AuditAction
 from trading_core.auth.agents import runner
 from trading_core.auth.permissions import Action
+from trading_core.auth.roles import Role
 from trading_core.domain.money import ZERO
 from trading_core.domain.portfolio import Portfolio
 
@@ -72,6 +75,11 @@ async def test_real_money_is_switched_on_by_a_person_who_names_the_account_twice
         actions = [row.action async for row in uow.audit.walk()]
         await uow.portfolios.open_account(Portfolio.opened("binance-main", "USDT", ZERO), "binance", door.world.clock.now())
     assert AuditAction.BROKER_PRODUCTION in actions
+    theirs = await door.ask("PUT", path, "admin", json={**body, "production": False, "confirm": "binance-main"})
+    assert theirs.status_code == 403, "what is on record is for those who may act on it"
+    await door.world.auth.users.set_accounts(
+        replace(ROOT, accounts=frozenset({"paper", "binance-main"})), me.user.id, ("binance-main",)
+    )
     back = await door.ask("PUT", path, "admin", json={**body, "production": False, "confirm": "binance-main"})
     assert back.status_code == 422, "an account that has traded stays what it is"
     unknown = await door.ask("PUT", "/api/v1/brokers/x/production", "admin", json={**body, "confirm": "x"})
@@ -82,6 +90,29 @@ async def test_an_account_is_forgotten_once(door: Doors) -> None:
     await door.ask("POST", "/api/v1/brokers", "admin", json=NEW)
     assert (await door.ask("DELETE", "/api/v1/brokers/binance-main", "admin")).status_code == 204
     assert (await door.ask("DELETE", "/api/v1/brokers/binance-main", "admin")).status_code == 404
+
+
+async def test_an_account_of_others_is_not_for_whoever_manages_brokers_elsewhere(
+    door: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALGOTRENDY_CREDENTIALS_KEY", b64encode(bytes(range(32))).decode())
+    await door.ask("POST", "/api/v1/brokers", "admin", json=NEW)
+    await door.world.auth.users.create(ROOT, "olga", "olga@example.org", PASSWORD, Role.TRADER, ("live",))
+    await door.ask("POST", "/api/v1/brokers", "admin", json={"id": "fund", "venue": "okx"})
+    users = {user.username: user.id for user in await door.world.auth.users.all(ROOT)}
+    over = replace(ROOT, accounts=ROOT.accounts | {"binance-main"})
+    await door.world.auth.users.set_accounts(over, users["olga"], ("binance-main",))
+    here, production = "/api/v1/brokers/binance-main", {"production": True, "reason": "mine", "confirm": "binance-main"}
+    changes: list[tuple[str, str, Mapping[str, object] | None]] = [
+        ("PUT", f"{here}/production", production),
+        ("PUT", f"{here}/credentials", KEYS),
+    ]
+    changes += [("DELETE", f"{here}/credentials", None), ("DELETE", here, None), ("POST", "/api/v1/brokers", NEW)]
+    for method, path, body in changes:
+        assert (await door.ask(method, path, "admin", json=body)).status_code == 403, (method, path)
+    assert (await door.ask("PUT", "/api/v1/brokers/fund/credentials", "admin", json=KEYS)).status_code == 200, "nobody's yet"
+    await door.world.auth.users.set_accounts(over, users["admin"], ("paper", "binance-main"))
+    assert (await door.ask("PUT", f"{here}/production", "admin", json=production)).status_code == 200
 
 
 async def test_keys_go_in_encrypted_and_never_out(door: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,19 @@ async def test_a_question_is_answered_in_its_thread(here: Manned) -> None:
     assert (await here.get("/runs", "auditor", conversation=made.json()["id"]))["items"] == []
 
 
+async def test_turns_of_a_thread_are_listed_in_pages_by_the_same_filters(here: Manned) -> None:
+    conversation, asked = await thread(here), list[str]()
+    for text in ("What is our exposure?", "And BTC?", "And ETH?"):
+        asked.append((await here.post(f"/conversations/{conversation}/messages", {"text": text}))["run_id"])
+        assert await here.over(asked[-1]) == "done"
+    first = await here.get("/runs", conversation=conversation, limit=2)
+    rest = await here.get("/runs", conversation=conversation, limit=2, cursor=first["next_cursor"])
+    assert [run["id"] for run in first["items"] + rest["items"]] == asked[::-1]
+    assert rest["next_cursor"] is None
+    assert len((await here.get("/runs", conversation=conversation, kind="conversation", state="done"))["items"]) == 3
+    assert (await here.get("/runs", conversation=conversation, kind="cycle"))["items"] == []
+
+
 async def test_threads_are_listed_renamed_and_put_away(here: Manned) -> None:
     ids = [await thread(here, "viewer") for _ in range(5)]
     renamed = await here.ask("PATCH", f"/conversations/{ids[1]}", "viewer", json={"title": "Mine\u202e own"})

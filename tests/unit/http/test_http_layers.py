@@ -73,6 +73,15 @@ async def test_a_body_that_is_no_json_of_ours_is_refused(desk: Doors, body: byte
     }
 
 
+async def test_a_body_that_is_not_said_to_be_json_is_told_how_to_be(desk: Doors) -> None:
+    for headers in ({"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/plain"}, {}):
+        answer = await desk.ask("POST", "/api/v1/auth/login", content=b'{"name": "x", "password": "y"}', headers=headers)
+        assert answer.status_code == 422
+        assert "Content-Type: application/json" in answer.json()["next_step"]
+    told = await desk.ask("POST", "/api/v1/auth/login", json=[])
+    assert "Content-Type" not in told.json()["next_step"]
+
+
 async def test_a_field_or_a_parameter_that_is_not_known_is_refused_and_not_repeated(desk: Doors) -> None:
     answer = await desk.ask("POST", "/api/v1/auth/login", json={**LOGIN, "passwort": "tell-nobody"})
     assert answer.status_code == 422
@@ -181,6 +190,23 @@ async def test_a_browser_reads_answers_only_from_pages_that_are_allowed(sqlite_c
         assert "access-control-allow-credentials" not in allowed.headers
 
 
+async def test_a_page_that_is_allowed_may_send_every_header_that_a_route_takes(sqlite_copy: Path) -> None:
+    async with doors(sqlite_copy, ApiSettings(allowed_origins=("https://desk.example",)), {}) as desk:
+        paths = desk.app.openapi()["paths"].values()
+        taken = {
+            parameter["name"]
+            for methods in paths
+            for operation in methods.values()
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "header"
+        }
+        assert taken >= {"If-Match", "X-Account"}
+        asking = {"Origin": "https://desk.example", "Access-Control-Request-Method": "POST"}
+        for name in taken:
+            answer = await desk.ask("OPTIONS", "/api/v1/users", headers=asking | {"Access-Control-Request-Headers": name})
+            assert answer.status_code == 200, name
+
+
 async def test_hsts_where_it_is_set(sqlite_copy: Path) -> None:
     async with doors(sqlite_copy, ApiSettings(hsts=True)) as desk:
         assert "max-age=31536000" in (await desk.ask("GET", "/livez")).headers["strict-transport-security"]
@@ -211,6 +237,14 @@ async def test_production_has_no_docs_and_development_has_them_offline(sqlite_co
         (("192.0.2.0/24",), "203.0.113.9, 192.0.2.8", "203.0.113.9"),
         (("198.51.100.0/24",), "203.0.113.9", "192.0.2.7"),
         (("192.0.2.0/24",), "", "192.0.2.7"),
+        (("192.0.2.0/24",), "203.0.113.9:50123", "203.0.113.9"),
+        (("192.0.2.0/24",), "203.0.113.9:50123, 192.0.2.8:443", "203.0.113.9"),
+        (("192.0.2.0/24",), "2001:db8::9", "2001:db8::9"),
+        (("192.0.2.0/24",), "[2001:db8::9]", "2001:db8::9"),
+        (("192.0.2.0/24",), "[2001:db8::9]:50123, ::ffff:192.0.2.8", "2001:db8::9"),
+        (("192.0.2.0/24", "2001:db8::/64"), "203.0.113.9, [2001:DB8::1]:443", "203.0.113.9"),
+        (("192.0.2.0/24",), "203.0.113.9, unknown", "192.0.2.7"),
+        (("192.0.2.0/24",), "203.0.113.9, 192.0.2.8:443:1", "192.0.2.7"),
     ],
 )
 async def test_only_a_trusted_proxy_says_where_a_request_comes_from(

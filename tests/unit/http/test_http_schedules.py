@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -129,6 +130,29 @@ async def test_an_agent_is_shown_set_and_paused(open_desk: Doors) -> None:
     assert (await open_desk.ask("GET", path, "viewer")).json()["paused"]["reason"] == "odd"
     assert (await open_desk.ask("POST", f"{path}/resume", "trader")).status_code == 200
     assert (await open_desk.ask("GET", f"{ON}/agents/nobody", "trader")).status_code == 404
+
+
+async def test_of_two_who_change_an_agent_at_once_one_saw_another_version(open_desk: Doors) -> None:
+    path = f"{ON}/agents/signal"
+    match = {"If-Match": (await open_desk.ask("GET", path, "trader")).headers["etag"]}
+    told = await asyncio.gather(
+        *(open_desk.ask("PUT", f"{path}/budget", "trader", json={"tokens": tokens}, headers=match) for tokens in (5, 6)),
+        open_desk.ask("PUT", f"{path}/model", "trader", json={"model": "rules"}, headers=match),
+    )
+    assert sorted(answer.status_code for answer in told) == [200, 412, 412]
+
+
+@pytest.mark.parametrize("other", ["PUT", "DELETE"])
+async def test_of_two_who_change_a_schedule_at_once_one_saw_another_version(open_desk: Doors, other: str) -> None:
+    made = await _add(open_desk)
+    path, match = f"{ON}/schedules/{made.json()['id']}", {"If-Match": made.headers["etag"]}
+    bodies = [{**PLAN, "every_seconds": 60}, {**PLAN, "every_seconds": 120} if other == "PUT" else None]
+    asked = zip(("PUT", other), bodies, strict=True)
+    told = await asyncio.gather(*(open_desk.ask(method, path, "trader", json=body, headers=match) for method, body in asked))
+    assert sorted(answer.is_success for answer in told) == [False, True]
+    # Whoever finds it removed is told so.
+    assert {answer.status_code for answer in told if not answer.is_success} <= {412, 404}
+    assert not [answer.status_code for answer in told if answer.status_code == 409]
 
 
 WRITES = [

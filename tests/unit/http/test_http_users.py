@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from tests.unit.auth_cases import OTHER, PASSWORD
 from tests.unit.http.doors import Doors
+from trading_core.audit.verify import AuditVerdict, verify_audit
 
 NEW = {
     "username": "carol",
@@ -117,3 +121,23 @@ async def test_the_trail_is_listed_filtered_paged_and_proven(desk: Doors) -> Non
     assert (other.json()["holds"], other.json()["found"][0]["kind"]) == (False, "anchor unknown")
     assert (await desk.ask("GET", "/api/v1/audit/99999", "auditor")).status_code == 404
     assert (await desk.ask("GET", "/api/v1/audit", "trader")).status_code == 403
+
+
+async def test_the_trail_is_proven_for_one_at_a_time(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []
+    most = 0
+
+    async def proving(*given: Any, **named: Any) -> AuditVerdict:
+        nonlocal most
+        at_work.append(1)
+        most = max(most, len(at_work))
+        await asyncio.sleep(0.01)
+        verdict = await verify_audit(*given, **named)
+        at_work.pop()
+        return verdict
+
+    monkeypatch.setattr("api.routes.audit.verify_audit", proving)
+    anchors = [{"anchor": f"{number:064x}"} for number in range(4)]
+    answers = await asyncio.gather(*(desk.ask("GET", "/api/v1/audit/verify", "auditor", params=anchor) for anchor in anchors))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert most == 1

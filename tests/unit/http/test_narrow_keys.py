@@ -10,6 +10,7 @@ from sqlalchemy import select
 from tests.unit.auth_cases import PASSWORD
 from tests.unit.http.doors import Doors, paper_account
 from trading_core.auth.permissions import Action
+from trading_core.auth.roles import ROLE_ACTIONS, Role
 from trading_core.persistence.desk_tables import kept_answers
 
 NAME = "0b6c1d1e-6a54-4b7e"
@@ -79,6 +80,31 @@ async def test_a_key_that_only_reads_stops_no_run(paper: Doors) -> None:
     assert (await paper.ask("POST", f"{path}/cancel", headers=narrow)).status_code == 403
     assert (await paper.ask("GET", path, headers=narrow)).json()["run"]["state"] == "queued"
     assert (await paper.ask("POST", f"{path}/cancel", "trader")).json()["state"] == "cancelled"
+
+
+async def test_a_key_gives_nothing_that_would_outlive_it(paper: Doors) -> None:
+    assert (await paper.ask("POST", "/api/v1/users", "admin", json=NEW)).status_code == 201
+    users = {user["username"]: user["id"] for user in (await paper.ask("GET", "/api/v1/users", "admin")).json()["items"]}
+    carol = f"/api/v1/users/{users['carol']}"
+    whole = await key_of(paper, "admin", *sorted(ROLE_ACTIONS[Role.ADMIN]))
+    secret = PASSWORD.get_secret_value()
+    given = [
+        ("POST", "/api/v1/users", {**NEW, "username": "dave", "email": "dave@example.org"}),
+        ("POST", f"{carol}/api-keys", {"name": "for ever", "scopes": ["portfolio:read"], "days": 366}),
+        ("PUT", f"{carol}/role", {"role": "admin"}),
+        ("PUT", f"{carol}/accounts", {"accounts": ["paper"]}),
+        ("PUT", f"{carol}/password", {"new": secret}),
+        ("POST", f"{carol}/activate", None),
+    ]
+    for method, path, body in given:
+        assert (await paper.ask(method, path, headers=whole, json=body)).status_code == 403, path
+    for method, path in (
+        ("GET", carol),
+        ("GET", f"{carol}/api-keys"),
+        ("DELETE", f"{carol}/logins"),
+        ("POST", f"{carol}/deactivate"),
+    ):
+        assert (await paper.ask(method, path, headers=whole)).status_code == 200, path
 
 
 async def test_a_key_points_no_account_at_another_host(paper: Doors) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest_asyncio
 from graph.runs.leases import lease_of
 from graph.runs.manager import RunManager
 from tests.unit.http.trading_cases import ACCOUNT, HERE, Trading, number, trading
-from trading_core.domain.clock import SystemClock, iso
+from trading_core.domain.clock import Clock, SystemClock, iso
 from trading_core.domain.money import plain
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.execution.quality import measure
@@ -182,6 +182,16 @@ async def test_a_stop_and_an_order_that_is_over_are_not_taken_back(desk: Trading
     assert "stops_too" in answers[0].json()["next_step"]
 
 
+class Paced(SystemClock):
+    """The time at which the doors take an order, and waits that are real."""
+
+    def __init__(self, of: Clock) -> None:
+        self._of = of
+
+    def now(self) -> datetime:
+        return self._of.now()
+
+
 async def test_an_order_is_placed_and_taken_back_by_the_desk(tmp_path: Path) -> None:
     async with trading(tmp_path, cycles=1) as desk:
         state = desk.doors.state
@@ -189,7 +199,7 @@ async def test_an_order_is_placed_and_taken_back_by_the_desk(tmp_path: Path) -> 
         assert ticker is not None
         far, stop = (plain(round(ticker.bid * share, 1)) for share in (Decimal("0.97"), Decimal("0.95")))
         ticket = {"symbol": "BTC/USDT", "side": "buy", "notional": "500", "type": "limit", "limit_price": far, "stop_price": stop}
-        async with RunManager(desk.system.database, SystemClock(), state.log, state.desks, "worker").working():
+        async with RunManager(desk.system.database, Paced(desk.doors.world.clock), state.log, state.desks, "worker").working():
             asked = await desk.doors.ask("POST", HERE + "/orders", "trader", json=ticket)
             placed = await state.runs.wait(asked.json()["run_id"], 20)
             (order,) = await desk.all_of("/orders", 5, live=True)
