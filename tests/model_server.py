@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests import model_faults as faults
 from tests.model_faults import Fault, Faults, status
 from tests.model_replies import Body, Brain, Reply, ToolCall, answer, answer_schema, call, calls, minimal, obedient, say
+from tests.server_thread import ServerThread
 
 __all__ = [
     "Body",
@@ -90,13 +87,10 @@ class ModelServer:
     api_key: str | None = None
     """When given, any other key is a 401."""
     requests: list[RecordedRequest] = field(default_factory=list, init=False)
-    connections: int = field(default=0, init=False)
-    """TCP connections accepted so far."""
 
     def __post_init__(self) -> None:
         self.misbehave(self.faults)
-        self._in_flight = 0
-        self._transports: dict[Any, asyncio.Transport] = {}
+        self._in_flight = self._connected_before = 0
 
     def misbehave(self, faults: Faults) -> None:
         """Replace what goes wrong from the next request on."""
@@ -105,9 +99,15 @@ class ModelServer:
 
     def clear(self) -> None:
         """Forget requests, faults, brain and delay. Connections stay open."""
-        self.brain, self.delay, self.api_key, self.connections = obedient, 0.0, None, 0
+        self.brain, self.delay, self.api_key = obedient, 0.0, None
+        self._connected_before = self._server.connections
         self.requests.clear()
         self.misbehave(())
+
+    @property
+    def connections(self) -> int:
+        """TCP connections accepted so far."""
+        return self._server.connections - self._connected_before
 
     @property
     def max_concurrency(self) -> int:
@@ -127,42 +127,13 @@ class ModelServer:
     # Running
 
     def __enter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         routes = [Route("/v1/chat/completions", self._chat, methods=["POST"]), Route("/v1/models", self._models)]
-        config = uvicorn.Config(
-            Starlette(routes=routes),
-            http=self._protocol(),
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_level="critical",
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=0,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="model-server", daemon=True)
-        self._thread.start()
+        self._server = ServerThread(Starlette(routes=routes))
+        self.base_url = f"http://{self._server.address}/v1"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
-
-    def _protocol(self) -> type[H11Protocol]:
-        server = self
-
-        class CountingProtocol(H11Protocol):
-            """Keeps the transports by peer, so that a fault can break one; ASGI has no word for that."""
-
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-                super().connection_made(transport)
-                # asyncio sets this only on sockets made with an explicit protocol; without it each answer waits 40 ms for an ACK.
-                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                server.connections += 1
-                server._transports[transport.get_extra_info("peername")] = transport
-
-        return CountingProtocol
+        self._server.stop()
 
     # Answering
 
@@ -204,7 +175,7 @@ class ModelServer:
         if fault and fault.raw_body is not None:
             return Response(fault.raw_body, media_type="text/event-stream" if stream else "application/json")
         await asyncio.sleep((fault.hang_seconds if fault else 0.0) + (0.0 if stream else self.delay))
-        drop = self._transports[tuple(request.scope["client"])].abort if fault and fault.drops else None
+        drop = self._server.transport(request).abort if fault and fault.drops else None
         reply = brain(body)
         if fault and fault.spoil:
             reply = fault.spoil(body, reply)

@@ -28,6 +28,7 @@ class Exchange(Protocol):
     parse_json: Callable[[str], object]
     on_rest_response: Callable[..., str]
     throttle: Callable[..., object]
+    timeout_on_exit: int
 
     def set_sandbox_mode(self, enabled: bool) -> None: ...
     async def load_markets(self) -> dict[str, dict[str, object]]: ...
@@ -86,6 +87,8 @@ def open_exchange(
         exchange.set_sandbox_mode(True)
     if base_url is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
+        if base_url.startswith("http:"):
+            exchange.timeout_on_exit = 0  # ccxt waits a quarter of a second at `close` for TLS to end; here is none
     return exchange
 
 

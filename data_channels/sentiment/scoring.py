@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from textblob import TextBlob
 from vader import SentimentIntensityAnalyzer
 from vader.data.lexicon import MULTIWORD
 
@@ -92,6 +91,10 @@ class TextBlobScorer(WordScorer):
     name = "textblob"
 
     def rate(self, text: str) -> Score:
+        from textblob import (
+            TextBlob,
+        )  # here, because it brings NLTK, which costs a quarter of a second that only its users should pay
+
         polarity, subjectivity = TextBlob(text).sentiment
         return Score(_within(float(polarity), -1.0), _within(float(subjectivity), 0.0))
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +21,13 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.channels.faults import Fault
+from tests.server_thread import ServerThread, reset
 
 METHODS = ["GET", "POST", "HEAD"]
 
@@ -86,7 +83,6 @@ class ServiceServer:
         self.seen: list[Call] = []
         self._orders: list[_Order] = []
         self._lock = threading.Lock()
-        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def spoil(self, fault: Fault, *, path: str | None = None, times: int | None = None) -> None:
         """Spoil the next `times` answers of `path` (None: of any), or all until `mend`. The order given first goes first."""
@@ -109,26 +105,12 @@ class ServiceServer:
         return sum(path in (None, call.path) for call in self.seen)
 
     def __enter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)]),
-            http=_kept(self._transports),
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_level="critical",
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=0,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="service-server", daemon=True)
-        self._thread.start()
+        self._server = ServerThread(Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)]))
+        self.base_url = f"http://{self._server.address}"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
+        self._server.stop()
 
     async def _serve(self, request: Request) -> Response:
         query = request.scope["query_string"].decode("ascii")
@@ -136,9 +118,7 @@ class ServiceServer:
         self.seen.append(call)
         fault = self._fault(call.path)
         answer = _answer(self.answers, call)
-        assert request.client is not None
-        transport = self._transports[request.client.host, request.client.port]
-        return _plain(answer) if fault is None else await _spoilt(answer, fault, transport)
+        return _plain(answer) if fault is None else await _spoilt(answer, fault, self._server.transport(request))
 
     def _fault(self, path: str) -> Fault | None:
         with self._lock:
@@ -169,10 +149,7 @@ def _plain(answer: Answer) -> Response:
 async def _spoilt(answer: Answer, fault: Fault, transport: asyncio.Transport) -> Response:
     await asyncio.sleep(fault.seconds)
     if fault.resets:
-        # A close with no time to linger is a reset (RST) instead of an end (FIN).
-        line = transport.get_extra_info("socket")
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        reset(transport)
     if fault.reshaped is not None:
         answer = Answer(fault.reshaped(answer.body), answer.status, answer.headers)
     body = answer.content if fault.body is None else fault.body
@@ -188,16 +165,3 @@ async def _spoilt(answer: Answer, fault: Fault, transport: asyncio.Transport) ->
 async def _breaking_off(sent: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
     yield sent
     transport.close()
-
-
-def _kept(transports: dict[tuple[str, int], asyncio.Transport]) -> type[H11Protocol]:
-    class KeptProtocol(H11Protocol):
-        """Keeps the transports by peer, so that a fault can break one; ASGI has no word for that."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            # Without it each answer waits 40 ms for the acknowledgement of its head.
-            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            transports[transport.get_extra_info("peername")] = transport
-
-    return KeptProtocol

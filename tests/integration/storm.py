@@ -62,7 +62,7 @@ FAULTS = (
     wrong.drip(0.05),
 )
 SPOILT = ("place", "cancel", "order", "open_orders", "orders", "trades", "balance", "time", "stream_token")
-DAY, NIGHT = 250, timedelta(hours=25)
+DAY, NIGHT = 100, timedelta(hours=25)
 """Orders after which the next day begins: what the desk remembers of a day, or reads again, is no longer than that."""
 NAP_SECONDS = 0.004
 UNKNOWN = (OrderState.SUBMITTING, OrderState.UNKNOWN)

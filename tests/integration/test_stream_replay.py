@@ -55,7 +55,6 @@ def values(bar: Bar) -> tuple[Decimal, ...]:
 
 def opened(replay: Replay, chance: random.Random) -> StreamFeed:
     feed = StreamFeed("binance", [SYMBOL], clock=ReplayClock(replay), jitter=chance, base_url=replay.base_url)
-    vars(vars(feed)["_rest"])["_exchange"].timeout_on_exit = 0  # ccxt waits for TLS to say goodbye, and there is none here
     feed.start()
     return feed
 

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.storm import SHARE, Audit, Storm, audit, storm
 from tests.venues.six import SIX
 
-FEW = {"binance": 300, "kraken": 100}
+FEW = {"binance": 200, "kraken": 120}
 MANY = int(os.environ.get("STORM_ORDERS", "10000"))
 
 

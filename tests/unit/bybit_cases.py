@@ -33,9 +33,10 @@ def new_venue() -> BybitVenue:
 
 
 def new_client(server: VenueServer, key: str = "key") -> ccxt.bybit:
-    settings = {"apiKey": key, "secret": "secret", "timeout": 1000, "enableRateLimit": False, "newUpdates": True}
+    settings = {"apiKey": key, "secret": "secret", "timeout": 3000, "enableRateLimit": False, "newUpdates": True}
     client = ccxt.bybit({**settings, "options": {**OPTIONS, "fetchMarkets": {"types": ["spot"]}}})
     client.has["fetchCurrencies"] = False
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     streams = {"public": {"spot": f"{server.ws_url}/v5/public/spot"}, "private": {"contract": f"{server.ws_url}/v5/private"}}
     client.urls["api"] = {"public": server.base_url, "private": server.base_url, "ws": streams}
     return client

@@ -36,9 +36,10 @@ def new_venue() -> OkxVenue:
 
 def new_client(server: VenueServer) -> ccxt.okx:
     options = {"fetchMarkets": {"types": ["spot"]}}
-    known = {"apiKey": "key", "secret": "secret", "password": PASSPHRASE, "timeout": 1000, "enableRateLimit": False}
+    known = {"apiKey": "key", "secret": "secret", "password": PASSPHRASE, "timeout": 3000, "enableRateLimit": False}
     client = ccxt.okx({**known, "options": options})
     client.has["fetchCurrencies"] = False
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     client.urls["api"] = {"rest": server.base_url, "ws": f"{server.ws_url}/ws/v5"}
     return client
 

@@ -95,9 +95,7 @@ def live(
 
 
 def recent(seconds: float = 300, **changes: object) -> RecentOrder:
-    return replace(
-        RecentOrder(NOW - timedelta(seconds=seconds), "signal", SOL, Side.BUY, D(7), "other", Purpose.ENTRY), **changes
-    )
+    return replace(RecentOrder(NOW - timedelta(seconds=seconds), "signal", SOL, Side.BUY, D(7), "other"), **changes)
 
 
 def inputs(**changes: object) -> GateInputs:

@@ -113,8 +113,7 @@ async def streamed(kind: LocalVenue, server: VenueServer, patience: Patience = Q
     )
     own = LiveFeed(venue, symbols, clock=clock, base_url=server.base_url, throttle=_no_throttle)
     for client in (vars(vars(feed)["_rest"])["_exchange"], vars(own)["_exchange"]):
-        client.timeout_on_exit = 0  # ccxt waits for TLS to say goodbye, and there is none here
-        client.rateLimit, client.tokenBucket["delay"] = 1, 0.001
+        client.tokenBucket |= {"delay": 0.001, "refillRate": 1}  # a thousand requests and subscriptions a second
     market = Market(kind.symbol, server, exchange, clock, feed, own)
     market.trade(PRICE)
     try:

@@ -121,7 +121,6 @@ def address(venue: Venue) -> Iterator[str]:
 @pytest.fixture
 async def feed(address: str) -> AsyncIterator[LiveFeed]:
     live = LiveFeed("binance", [SYMBOL], clock=SimulatedClock(NOW), base_url=address)
-    vars(live)["_exchange"].timeout_on_exit = 0  # ccxt waits for TLS to say goodbye, and there is none here
     yield live
     await live.close()
 

@@ -154,8 +154,8 @@ async def test_a_stop_is_a_book_of_its_own_until_it_triggers(exchange: Exchange,
     await client.cancel_order(placed["id"], BTC)
     other = await client.create_order(BTC, "market", "sell", 0.05, None, {"triggerPrice": 40_000})
     await client.cancel_order(other["id"], BTC, {"trigger": True})
-    told = [row["info"]["orderStatus"] for row in await client.fetch_canceled_and_closed_orders(BTC)]
-    assert told == ["Filled", "Cancelled", "Deactivated"]
+    told = {row["id"]: row["info"]["orderStatus"] for row in await client.fetch_canceled_and_closed_orders(BTC)}
+    assert (told.pop(placed["id"]), told.pop(other["id"]), *told.values()) == ("Cancelled", "Deactivated", "Filled")
 
 
 async def test_a_stop_on_the_other_side_of_the_market_waits_for_the_price_to_come(exchange: Exchange, client: ccxt.bybit) -> None:

@@ -57,7 +57,7 @@ def exchange(server: VenueServer) -> Exchange:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def connected(shared: VenueServer) -> AsyncIterator[ccxt.coinbase]:
-    settings = {"apiKey": "key", "secret": pem(7), "timeout": 1000, "enableRateLimit": False, "options": OPTIONS}
+    settings = {"apiKey": "key", "secret": pem(7), "timeout": 3000, "enableRateLimit": False, "options": OPTIONS}
     client = ccxt.coinbase(settings)
     client.urls["api"] = {"rest": shared.base_url}
     try:

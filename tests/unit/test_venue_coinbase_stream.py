@@ -55,6 +55,7 @@ def exchange(server: VenueServer) -> Exchange:
 @pytest.fixture
 async def client(server: VenueServer) -> AsyncIterator[ccxt.pro.coinbase]:
     client = ccxt.pro.coinbase({"apiKey": "key", "secret": pem(7), "timeout": 2000, "enableRateLimit": False})
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     client.urls["api"] = {"rest": server.base_url, "ws": server.ws_url}
     client.has["fetchCurrencies"] = False
     try:

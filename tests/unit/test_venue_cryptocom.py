@@ -63,7 +63,8 @@ def exchange(venue: CryptocomVenue) -> Exchange:
 
 @pytest.fixture
 async def client(server: VenueServer) -> AsyncIterator[ccxt.cryptocom]:
-    client = ccxt.cryptocom({"apiKey": "key", "secret": SECRET, "timeout": 1000, "enableRateLimit": False})
+    client = ccxt.cryptocom({"apiKey": "key", "secret": SECRET, "timeout": 3000, "enableRateLimit": False})
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     client.has["fetchCurrencies"] = False
     client.urls["api"]["v1"] = f"{server.base_url}/exchange/v1"
     streams = f"{server.ws_url}/exchange/v1"

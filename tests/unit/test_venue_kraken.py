@@ -55,7 +55,8 @@ def exchange(server: VenueServer) -> Exchange:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def connected(shared: VenueServer) -> AsyncIterator[ccxt.kraken]:
-    client = ccxt.kraken({"apiKey": "key", "secret": SECRET, "timeout": 1000, "enableRateLimit": False})
+    client = ccxt.kraken({"apiKey": "key", "secret": SECRET, "timeout": 3000, "enableRateLimit": False})
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     client.urls["api"] = {"public": shared.base_url, "private": shared.base_url}
     try:
         await client.load_markets()

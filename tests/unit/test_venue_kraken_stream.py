@@ -58,6 +58,7 @@ def exchange(venue: KrakenVenue) -> Exchange:
 @pytest.fixture
 async def client(shared: VenueServer, venue: KrakenVenue) -> AsyncIterator[pro.kraken]:
     client = pro.kraken({"apiKey": "key", "secret": SECRET, "timeout": 2000, "enableRateLimit": False})
+    client.timeout_on_exit = 0  # there is no TLS to wait for
     client.urls["api"] = {"public": shared.base_url, "private": shared.base_url, "ws": ws_urls(shared.ws_url)}
     if MARKETS:
         client.set_markets(MARKETS)

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
-import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +20,13 @@ from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import parse_qsl
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tests.server_thread import ServerThread, reset
 from tests.venues.engine import Exchange
 from tests.venues.faults import Fault, Faults, Line, Listing, Trouble
 from tests.venues.streams import Stream, Streaming, carry, silenced
@@ -123,51 +119,19 @@ class VenueServer:
         self.streams: list[Stream] = []
         self.faults = Faults(self.streams)
         self.seen: list[Seen] = []
-        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def count(self, operation: str) -> int:
         """Requests of an operation that reached the venue, whatever became of them."""
         return sum(seen.operation == operation for seen in self.seen)
 
     def __enter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        self.base_url, self.ws_url = f"http://{address}", f"ws://{address}"
         routes = [Route("/{path:path}", self._serve, methods=METHODS), WebSocketRoute("/{path:path}", self._stream)]
-        config = uvicorn.Config(
-            Starlette(routes=routes),
-            http=self._protocol(),
-            loop="asyncio",
-            ws=silenced(self.faults.streams),
-            # A frame that a fault breaks off is written beside the protocol, which must not compress the others then.
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_level="critical",
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=0,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="venue-server", daemon=True)
-        self._thread.start()
+        self._server = ServerThread(Starlette(routes=routes), ws=silenced(self.faults.streams))
+        self.base_url, self.ws_url = f"http://{self._server.address}", f"ws://{self._server.address}"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
-
-    def _protocol(self) -> type[H11Protocol]:
-        transports = self._transports
-
-        class KeptProtocol(H11Protocol):
-            """Keeps the transports by peer, so that a fault can break one; ASGI has no word for that."""
-
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-                super().connection_made(transport)
-                # Without it each answer waits 40 ms for the acknowledgement of its head.
-                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                transports[transport.get_extra_info("peername")] = transport
-
-        return KeptProtocol
+        self._server.stop()
 
     async def _serve(self, request: Request) -> Response:
         call = Call(
@@ -193,9 +157,8 @@ class VenueServer:
             await socket.send_denial_response(PlainTextResponse("Service Unavailable", 503))
             return
         await socket.accept()
-        assert socket.client is not None
         path = f"{socket.url.path}?{socket.url.query}" if socket.url.query else socket.url.path
-        stream = Stream(path, self.faults.streams, self._transports[socket.client.host, socket.client.port])
+        stream = Stream(path, self.faults.streams, self._server.transport(socket))
         self.streams.append(stream)
         try:
             await carry(socket, venue, stream, venue.exchange.lock)
@@ -221,16 +184,12 @@ class VenueServer:
         headers = dict(answer.headers)
         if fault and fault.retry_after is not None:
             headers["Retry-After"] = str(fault.retry_after)
-        assert request.client is not None
-        transport = self._transports[request.client.host, request.client.port]
+        transport = self._server.transport(request)
         match fault.line if fault else None:
             case Line.CLOSES:
                 transport.abort()
             case Line.RESETS:
-                # A close with no time to linger is a reset (RST) instead of an end (FIN).
-                line = transport.get_extra_info("socket")
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                transport.abort()
+                reset(transport)
             case Line.BREAKS_BODY:
                 assert fault is not None
                 return Response(body[: len(body) // 2], fault.status, media_type="application/json")
