@@ -91,9 +91,8 @@ class TextBlobScorer(WordScorer):
     name = "textblob"
 
     def rate(self, text: str) -> Score:
-        from textblob import (
-            TextBlob,
-        )  # here, because it brings NLTK, which costs a quarter of a second that only its users should pay
+        # Here, because it brings NLTK, which takes a quarter of a second that only its users should wait.
+        from textblob import TextBlob
 
         polarity, subjectivity = TextBlob(text).sentiment
         return Score(_within(float(polarity), -1.0), _within(float(subjectivity), 0.0))
