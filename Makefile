@@ -30,7 +30,7 @@ test: check ## lint, types, import rules, the whole test suite, and the gate tha
 	@home=$$(mktemp -d) && $(BIN)/algotrendy --home $$home eval --gate; status=$$?; rm -rf $$home; exit $$status
 
 test-slow: setup ## the minutes-long suites: years of real data, kill tests at every step
-	@$(BIN)/pytest -m slow -n auto
+	@$(BIN)/pytest -m slow -n auto --hypothesis-profile search
 
 acceptance: setup ## every case of an account at a venue, at the paper exchange and six local venues: a table
 	@$(BIN)/python -m tests.acceptance

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from api.console.phrases import tightest
@@ -89,10 +90,11 @@ def test_the_tightest_caps_come_first_and_cash_counts_the_other_way_round() -> N
 
 
 @given(st.text(max_size=300), st.booleans(), st.integers(min_value=45, max_value=140))
+@example("0" * 26 + "\u0300", False, 45)  # a mark that takes no column of its own
 def test_lines_stay_within_the_screen(text: str, short: bool, width: int) -> None:
     console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
     console.print(Line("signal", "BTC", reason(text), short=short))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
-    assert all(len(line.rstrip()) <= width for line in lines)
+    assert all(cell_len(line.rstrip()) <= width for line in lines)
     assert len(lines) <= 1 or not short
