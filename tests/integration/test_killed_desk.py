@@ -69,7 +69,7 @@ def killed(job: Job, after: int) -> set[str]:
     return told | {line for line in rest.splitlines() if line.startswith("at") and len(line) == len(next(iter(told)))}
 
 
-@pytest.mark.parametrize("after", [1, 150])
+@pytest.mark.parametrize("after", [1, pytest.param(150, marks=pytest.mark.slow)])
 async def test_what_a_killed_desk_acknowledged_is_there_and_everything_adds_up(location: str, url: str, after: int) -> None:
     clock, feed = SimulatedClock(at(1)), market()
     async with await Database.open(location) as database:

@@ -57,7 +57,7 @@ async def _killed_at(event: int, home: Path) -> None:
     assert told.balances_agree
 
 
-@pytest.mark.parametrize("event", [3, 14, 21])
+@pytest.mark.parametrize("event", [3, 21])
 async def test_a_run_killed_at_an_event_is_finished_by_resume(event: int, tmp_path: Path) -> None:
     await _killed_at(event, tmp_path)
 
