@@ -39,7 +39,7 @@ _WISHING = re.compile(
 _WORDS: Sequence[tuple[AgentName, str]] = (
     ("risk", r"what if|what (?:would )?happens? (?:if|when)|suppose*|stress"),
     ("risk", r"denied|deny|denial*|refus*|reject*|blocked|gate|not allowed|halt*|paus*|resum*|freeze|kill|cool.?down"),
-    ("signal", r"why .{0,99}(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*)"),
+    ("signal", r"why .{0,99}(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*|want*|wish*|propos*|choo?s*)"),
     (
         "risk",
         r"can (?:we|i|you) (?:still )?trade|how much (?:more )?can (?:we|i)|buying power|up or down|worst.case",
