@@ -86,11 +86,15 @@ class ModelServer:
     faults: Faults = ()
     api_key: str | None = None
     """When given, any other key is a 401."""
+    side_by_side: Callable[[Body], tuple[str, int]] | None = None
+    """The group that a request belongs to, and of how many: none of them is answered before all of them are here (10 s at
+    most, then a 500). So a test of what runs together asks nothing of the machine's pace."""
     requests: list[RecordedRequest] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.misbehave(self.faults)
         self._in_flight = self._connected_before = 0
+        self._groups: dict[str, asyncio.Barrier] = {}
 
     def misbehave(self, faults: Faults) -> None:
         """Replace what goes wrong from the next request on."""
@@ -99,7 +103,8 @@ class ModelServer:
 
     def clear(self) -> None:
         """Forget requests, faults, brain and delay. Connections stay open."""
-        self.brain, self.delay, self.api_key = obedient, 0.0, None
+        self.brain, self.delay, self.api_key, self.side_by_side = obedient, 0.0, None, None
+        self._groups.clear()
         self._connected_before = self._server.connections
         self.requests.clear()
         self.misbehave(())
@@ -174,6 +179,13 @@ class ModelServer:
         body, stream = record.body, record.streamed
         if fault and fault.raw_body is not None:
             return Response(fault.raw_body, media_type="text/event-stream" if stream else "application/json")
+        if self.side_by_side is not None:
+            group, size = self.side_by_side(body)
+            try:
+                async with asyncio.timeout(10):
+                    await self._groups.setdefault(group, asyncio.Barrier(size)).wait()
+            except (TimeoutError, asyncio.BrokenBarrierError):
+                return _error(status(500), given_key)
         await asyncio.sleep((fault.hang_seconds if fault else 0.0) + (0.0 if stream else self.delay))
         drop = self._server.transport(request).abort if fault and fault.drops else None
         reply = brain(body)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from graph.config import SessionConfig
 from graph.report import export
 from graph.session import trade
 from tests.integration.worlds import ENTRY, HOUR, against, config, opened, trail, trails
@@ -55,9 +56,17 @@ def _decided(run: dict[str, Any]) -> list[tuple[object, ...]]:
     return [(item["agent"], item["subject"], item["outcome"], item["answer"], item["grounded"]) for item in run["decisions"]]
 
 
+def _every_symbol_at_once(settings: SessionConfig) -> Callable[[Body], tuple[str, int]]:
+    def group(body: Body) -> tuple[str, int]:
+        schema, symbol = asked_of(body)
+        return schema, len(settings.symbols) if symbol else 1
+
+    return group
+
+
 async def test_one_call_per_agent_and_none_on_the_unchanged_snapshot(server: ModelServer, tmp_path: Path) -> None:
-    server.delay = 0.3
     settings = config(model=against(server.base_url), start=ENTRY, cycles=1)
+    server.side_by_side = _every_symbol_at_once(settings)
     async with opened(tmp_path, settings) as system:
         (first,) = [result async for result in trade(system)]
     assert first.state is RunState.DONE
@@ -197,10 +206,10 @@ async def test_ten_symbols_go_no_deeper_than_one(server: ModelServer, tmp_path: 
 
     symbols = tuple(f"{base}/USDT" for base in ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOGE", "TRX", "BCH", "LTC"))
     feed = SyntheticFeed(2, symbols, Timeframe("1h"), ENTRY - 310 * HOUR, ENTRY + 10 * HOUR)
-    server.delay = 0.6  # far longer than a busy machine needs to send ten requests
     settings = config(symbols=symbols, model=against(server.base_url), start=ENTRY, cycles=1)
+    server.side_by_side = _every_symbol_at_once(settings)
     async with opened(tmp_path, settings, feed=feed) as system:
         assert [result.state async for result in trade(system)] == [RunState.DONE]
         assert len(await trails(system)) == 1
-    assert server.depth <= 4
+    assert server.depth == 4
     assert server.max_concurrency >= 10

@@ -236,7 +236,7 @@ def test_a_second_event_loop_has_a_pool_of_its_own(server: ModelServer) -> None:
 
 
 async def test_calls_run_side_by_side(server: ModelServer, model: BaseChatModel) -> None:
-    server.delay = 0.05
+    server.side_by_side = lambda _: ("all", 4)
     await asyncio.gather(*(model.ainvoke("hello") for _ in range(4)))
     assert (server.max_concurrency, server.depth) == (4, 1)
 
