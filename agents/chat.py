@@ -18,9 +18,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
-from agents.agent import Usage, apart, count_usage, explained
+from agents.agent import apart, count_usage, explained
 from agents.chat_roster import CHAT_ROSTER, ChatSpec
 from agents.grounding import cited, problems
+from agents.outcome import Usage
 from agents.spec import AgentName
 from agents.telemetry import Traced, invoking, traced_call
 from tools.base import Tool

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from langchain.agents.middleware import AgentMiddleware
@@ -27,11 +27,9 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from agents.outcome import Outcome
 from tools.base import Tool
 from tools.context import Evidence, ToolContext
-
-if TYPE_CHECKING:
-    from agents.agent import Outcome
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from api.commands.data import STORE_VARIABLE
+from api.home import STORE_VARIABLE
 from trading_core.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -28,9 +28,10 @@ from api.commands.evals import evaluate
 from api.commands.graph import graph
 from api.commands.limits import limits
 from api.commands.mcp import mcp
+from api.commands.options import FAILED, INTERRUPTED, REFUSED
 from api.commands.pauses import pause, pauses, unpause
 from api.commands.replay import replay
-from api.commands.run import INTERRUPTED, resume, run
+from api.commands.run import resume, run
 from api.commands.runs import runs
 from api.commands.schedule import schedule
 from api.commands.serve import serve
@@ -40,8 +41,6 @@ from api.commands.users import users
 from api.commands.verify import verify
 from api.home import DEFAULT_HOME, HOME_VARIABLE
 from trading_core.domain.errors import AlgoTrendyError, BrokerError, LedgerError, StoreUnavailable
-
-FAILED, REFUSED = 1, 2
 
 
 class Commands(TyperGroup):

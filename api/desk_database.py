@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.database import DATABASE_VARIABLE
+from api.home import DATABASE_VARIABLE
 
 if TYPE_CHECKING:
     from trading_core.auth.permissions import Principal

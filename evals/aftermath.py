@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from evals.reading_back import fills_between
 from evals.trajectory import Aftermath
+from evals.world import World
 from trading_core.auth.agents import runner
 from trading_core.domain.market import Timeframe
 from trading_core.domain.money import ONE, ZERO
 from trading_core.domain.orders import Fill
 from trading_core.domain.portfolio import Portfolio
 from trading_core.risk.state import fraction_lost
-
-if TYPE_CHECKING:
-    from evals.world import World
 
 
 async def look_after(world: World, last: datetime, rules: float | None) -> Aftermath:

@@ -28,13 +28,13 @@ from pydantic import TypeAdapter
 
 from agents.models.rules import RULES_MODEL_NAME
 from evals.inspect_model import InspectModel
+from evals.play import play
 from evals.schema import Scenario
 from evals.scorers.base import Scorer
 from evals.scorers.reading import acted, words_of
 from evals.scorers.registry import ALL
 from evals.suites import load_suite
 from evals.trajectory import Trajectory
-from evals.world import play
 from trading_core.domain.clock import iso
 
 KEY = "trajectory"

@@ -18,6 +18,7 @@ from evals.bars import RecordingMissing
 from evals.estimate import Estimate, TallyingModel, estimate, tally
 from evals.lock import only_one
 from evals.meter import Budget, Meter, Spent
+from evals.play import play
 from evals.prices import FREE, Price
 from evals.prompts import OWN, Prompts
 from evals.recorded_model import RecordedModel
@@ -26,7 +27,7 @@ from evals.schema import Scenario
 from evals.scorers.base import Scorer
 from evals.scorers.registry import ALL
 from evals.trajectory import Trajectory
-from evals.world import empty_ledger, play
+from evals.world import empty_ledger
 from trading_core.domain.errors import ConfigurationError
 
 SIDE_BY_SIDE = 4

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
 
-from agents.agent import Outcome
 from agents.answers import Answer, Signal
+from agents.outcome import Outcome
 from evals.regate import Judged
 from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import ZERO

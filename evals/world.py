@@ -7,7 +7,6 @@ the desk has everywhere.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,6 @@ from langchain_core.language_models import BaseChatModel
 
 from agents.chat import ChatAgents
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
-from evals.aftermath import look_after
 from evals.bars import decided_at, last_close, prices_of
 from evals.channels import channels_of
 from evals.conversing import Answered, converse
@@ -29,10 +27,9 @@ from evals.founding import LONG_AGO, deposit_for, found, purchases, set_risk
 from evals.model_faults import FaultyModel
 from evals.prices import Price
 from evals.prompts import OWN, Prompts
-from evals.reading_back import asked_of, denials_of, fills_between
 from evals.schema import Scenario
 from evals.tools import tools_of
-from evals.trajectory import ToolUse, Trajectory
+from evals.trajectory import ToolUse
 from evals.unknown_tools import OverheardModel
 from evals.venue import FaultyVenue
 from graph.config import SessionConfig
@@ -205,72 +202,6 @@ async def opened(
 
 def _ignore(_: ToolUse) -> None:
     """Calls that are not the judged model's."""
-
-
-async def play(
-    scenario: Scenario,
-    home: Path,
-    *,
-    model: BaseChatModel | None = None,
-    label: str = RULES_MODEL_NAME,
-    prompts: Prompts = OWN,
-    price: Price | None = None,
-    repeat: int = 0,
-    data: Path | None = None,
-    ledger: Path | None = None,
-    rules: float | None = None,
-) -> Trajectory:
-    """Let a desk decide in a scenario and see what follows, or have its question answered.
-
-    Args:
-        label: how the model is called in results.
-        prompts: what the agents are told.
-        price: of its tokens; None when it is not known.
-        rules: what the embedded model's desk came to in the same scenario.
-
-    Raises:
-        RecordingMissing, ConfigurationError: see `opened`.
-    """
-    began = time.perf_counter()
-    async with opened(scenario, home, model=model, label=label, prompts=prompts, data=data, ledger=ledger) as world:
-        if scenario.question is not None:
-            found = await world.answer(price)
-            return Trajectory(
-                scenario=scenario,
-                model=label,
-                repeat=repeat,
-                runs=(found.trail,),
-                asked=found.asked,
-                tools=found.tools,
-                before=world.before,
-                after=await world.account(),
-                prices=world.prices(world.clock.now()),
-                seconds=time.perf_counter() - began,
-                error=found.error or world.error,
-                talk=found.talk,
-            )
-        await world.decide()
-        decided_until = world.clock.now()
-        after, trails = await world.account(), await world.trails()
-        last = world.at + (scenario.cycles - 1) * Timeframe(scenario.timeframe).length
-        fills = await fills_between(world.system.database, world.system.desk.account_id, world.at, decided_until)
-        aftermath = await look_after(world, last, rules) if scenario.horizon else None
-        return Trajectory(
-            scenario=scenario,
-            model=label,
-            repeat=repeat,
-            runs=trails,
-            asked=asked_of(trails, price),
-            tools=tuple(world.tools),
-            before=world.before,
-            after=after,
-            prices=world.prices(last),
-            fills=fills,
-            gate_denials=denials_of(trails),
-            aftermath=aftermath,
-            seconds=time.perf_counter() - began,
-            error=world.error,
-        )
 
 
 async def empty_ledger(path: Path) -> Path:

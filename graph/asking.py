@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from agents.agent import Agent, AgentContext, Outcome
+from agents.agent import Agent, AgentContext
 from agents.answers import Answer
 from agents.models.rules import RULES_MODEL_NAME, RulesModel
+from agents.outcome import Outcome
 from agents.spec import AgentName
 from graph.control.agent_control import AgentControl
 from graph.events import EventKind, Listener, RunEvent

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.approvals import operator_name
-from api.commands.control import FAILED, Session
 from api.commands.database import Location
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson, Session
 from api.home import HomeContext
 
 if TYPE_CHECKING:

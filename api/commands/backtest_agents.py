@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import AsJson, Limit, Limits, Quiet
+from api.commands.options import DONE, FAILED, AsJson, Limit, Limits, Quiet
 from api.commands.settings import RunChoices, session_config
 from api.home import HomeContext
 
 if TYPE_CHECKING:
     from evals.backtest import Backtest
     from graph.config import SessionConfig
-
-DONE, FAILED = 0, 1
 
 
 def backtest_agents(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import FAILED, Reason
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson, Reason
 from api.desk_database import DeskLocation
 from api.home import HomeContext, program
 

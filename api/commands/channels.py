@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import FAILED
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson
 
 if TYPE_CHECKING:
     from data_channels.hub import ChannelHub

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.home import HomeContext
 
 if TYPE_CHECKING:

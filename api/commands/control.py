@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.approvals import operator_name
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson, Reason, Session
 from api.home import HomeContext, Ledger, program
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
     from api.ledgers import FoundSession
     from trading_core.auth.permissions import Principal
-
-FAILED = 1
-
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with the change.")]
-Session = Annotated[str | None, typer.Option(metavar="ID", help="Default: the live desk, else the session written last.")]
 
 
 def halt(ctx: HomeContext, reason: Reason, session: Session = None, database: Ledger = None) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import FAILED
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson
 from api.desk_database import DeskLocation
 from api.home import HomeContext
 

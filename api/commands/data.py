@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import FAILED
-from api.commands.run import AsJson
-from api.home import HomeContext
+from api.commands.options import FAILED, AsJson
+from api.home import STORE_VARIABLE, HomeContext
 
 if TYPE_CHECKING:
     from data_channels.store.base import BarKey, Span
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 data = typer.Typer(name="data", no_args_is_help=True, help="Bars and readings that are kept, for backtests and replays.")
 
-STORE_VARIABLE = "ALGOTRENDY_TIMESERIES"
 _FILE = "timeseries.duckdb"
 
 Store = Annotated[

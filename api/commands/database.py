@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import FAILED
-from api.commands.run import AsJson
-from api.home import DATABASE_VARIABLE as DATABASE_VARIABLE
-from api.home import HomeContext
+from api.commands.options import FAILED, AsJson
+from api.home import DATABASE_VARIABLE, HomeContext
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

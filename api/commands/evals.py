@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import INTERRUPTED, AsJson, Quiet
+from api.commands.options import INTERRUPTED, AsJson, Quiet
 from api.home import HomeContext, program
 
 if TYPE_CHECKING:

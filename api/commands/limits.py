@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import AsJson, Limit
-from api.commands.run import Limits as LimitsFile
+from api.commands.options import AsJson, Limit
+from api.commands.options import Limits as LimitsFile
 from api.commands.settings import effective_limits
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.desk_database import DeskLocation, desk_database, person_on
 from api.home import HomeContext
 from trading_core.persistence.desk_records import PauseKind

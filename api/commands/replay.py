@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import AsJson, Limit, Limits
+from api.commands.options import AsJson, Limit, Limits
 from api.commands.settings import effective_limits, instant, model_settings, stored_config
 from api.home import HomeContext, Ledger
 

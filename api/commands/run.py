@@ -9,34 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.options import (
+    INTERRUPTED,
+    AsJson,
+    BaseUrl,
+    Broker,
+    Limit,
+    Limits,
+    Model,
+    Quiet,
+    RebalanceEvery,
+    Standby,
+    Strategy,
+    Symbols,
+    Venue,
+    Verbose,
+)
 from api.commands.settings import RunChoices, session_config, stored_config
 from api.home import HomeContext, Ledger, program
 
 if TYPE_CHECKING:
     from api.console.watch import Watch
-
-INTERRUPTED = 130
-
-Limits = Annotated[Path | None, typer.Option("--limits", metavar="FILE", help="TOML file of risk limits.")]
-Limit = Annotated[list[str] | None, typer.Option("--limit", metavar="KEY=VALUE", help="One limit; may be given again.")]
-Venue = Annotated[str | None, typer.Option(help="binance, kraken, okx, … for live prices.")]
-Standby = Annotated[
-    str | None, typer.Option(metavar="VENUES", help="Whose prices are read while the venue's cannot be: kraken,okx.")
-]
-Symbols = Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT.")]
-Broker = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Trade on this account at a venue instead of paper; see `brokers`.")
-]
-Model = Annotated[
-    str,
-    typer.Option(help="rules (embedded, no LLM) or openai:NAME; key from OPENAI_API_KEY, or ALGOTRENDY_API_KEY with --base-url."),
-]
-BaseUrl = Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible endpoint, up to /v1.")]
-Strategy = Annotated[str, typer.Option(metavar="NAME", help="Bind the orders by this strategy's limits, too.")]
-RebalanceEvery = Annotated[int, typer.Option(metavar="N", help="Ask for rebalancing every N cycles; 0: on drift only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show the end only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every cycle and every reason in full.")]
 
 
 def run(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.home import HomeContext, Ledger, shown_location
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.desk_database import DeskLocation, desk_database, person_on
 from api.home import HomeContext
 from trading_core.domain.errors import InvalidInput

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.run import (
+from api.commands.options import (
     BaseUrl,
     Broker,
     Limit,

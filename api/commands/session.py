@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from api.channel_access import channel_access
+from api.commands.options import DONE, FAILED, WAITING
 from api.commands.settings import SIMULATED
 from api.console.screen import errors, output, silent
 from api.console.summary import show_summary
@@ -41,8 +42,6 @@ from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
 from trading_core.persistence.records import RunRecord, RunState, RunTrail
 from trading_core.persistence.session import Database
-
-DONE, FAILED, WAITING = 0, 1, 3  # exit status
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.home import HomeContext, Ledger
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.commands.control import Session
 from api.commands.database import Location
-from api.commands.run import AsJson
+from api.commands.options import AsJson, Session
 from api.home import HomeContext
 
 if TYPE_CHECKING:

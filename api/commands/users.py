@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.commands.api_keys import keys
-from api.commands.run import AsJson
+from api.commands.options import AsJson
 from api.desk_database import DeskLocation
 from api.home import HomeContext
 from trading_core.auth.roles import Role

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from api.commands.approvals import operator_name
-from api.commands.control import FAILED, Session
-from api.commands.run import AsJson
+from api.commands.options import FAILED, AsJson, Session
 from api.home import HomeContext, Ledger
 
 if TYPE_CHECKING:

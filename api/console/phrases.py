@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 
 from rich.text import Text
 
-from agents.agent import Outcome
 from agents.answers import Answer, ExecutionPlan, MarketView, RebalancePlan, RiskPlan, Signal
+from agents.outcome import Outcome
 from api.console.screen import Line
 from api.console.text import base, basis_points, clean, exact, measure, price, reason
 from trading_core.domain.intents import Check, RiskDecision, TradeIntent, Verdict

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.status import Status
 from rich.text import Text
 
-from agents.agent import Outcome
 from agents.answers import Answer, MarketView, Signal
+from agents.outcome import Outcome
 from api.console.phrases import AGENT_LABEL, fill_line, gate_lines, order_line, outcome_lines, slippage_line
 from api.console.screen import Line
 from api.console.text import amount, base, clean, measure, percent, when

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agents.agent import Outcome
+from agents.outcome import Outcome
 from graph.events import RunEvent
 from trading_core.domain.clock import iso
 from trading_core.domain.intents import RiskDecision, TradeIntent

@@ -16,10 +16,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import Field, ValidationError
 
-from agents.agent import Agent, Outcome
+from agents.agent import Agent
 from agents.answers import Answer, ExecutionPlan, RebalancePlan, RiskPlan, Signal
 from agents.grounding import MOST_PROBLEMS, problems
 from agents.models.rules import RulesModel
+from agents.outcome import Outcome
 from agents.roster import ROSTER
 from agents.spec import AgentName
 from graph.system import TradingSystem

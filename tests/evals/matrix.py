@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.models.rules import RulesModel
+from evals.play import play
 from evals.schema import Scenario, load_scenario
 from evals.scorers.bootstrap import Mean, mean
 from evals.scorers.suite import Judgement, distribution, judge
-from evals.world import empty_ledger, play
+from evals.world import empty_ledger
 from tests.evals.bad_models import (
     AlwaysBuys,
     AlwaysHolds,

@@ -17,6 +17,7 @@ from agents.models.rules import RulesModel
 from api.evaluation import Choices, evaluate, prepare
 from evals.bars import DECIDED_AT
 from evals.lock import only_one
+from evals.play import play
 from evals.prompts import OWN, load_prompts, load_roster
 from evals.report.html import trajectory as shown
 from evals.results import ANSWERS, Result, Results, content_hash, new_header
@@ -26,7 +27,6 @@ from evals.scorers.evidence import tool_use
 from evals.scorers.registry import JUDGES
 from evals.suites import load_suite
 from evals.trajectory import Trajectory
-from evals.world import play
 from tests.unit.eval_cases import market, scenario
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.money import ZERO

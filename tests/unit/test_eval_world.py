@@ -13,10 +13,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from evals.bars import DECIDED_AT
+from evals.play import play
 from evals.results import Result
 from evals.schema import Scenario
 from evals.trajectory import Trajectory
-from evals.world import World, empty_ledger, opened, play
+from evals.world import World, empty_ledger, opened
 from tests.unit.eval_cases import DEEP, breakout, market, scenario, three
 from trading_core.auth.agents import runner
 from trading_core.domain.errors import ConfigurationError
