@@ -1,1 +1,1 @@
-"""The doors of the desk: the command line."""
+"""The doors of the desk: command line, HTTP API with its streams, chat, MCP, metrics."""

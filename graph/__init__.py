@@ -1,1 +1,1 @@
-"""When each agent speaks: state machines, the runner, schedules."""
+"""When each agent speaks: the cycle, runs, conversations, schedules, pauses and budgets."""
