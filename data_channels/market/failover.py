@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import ConfigurationError, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import ConfigurationError, MarketDataUnavailable, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Bar, MarketFeed, Ticker, Timeframe
 
@@ -18,9 +18,10 @@ BACK_AFTER = timedelta(seconds=60)
 class FailoverFeed:
     """A `MarketFeed` of the first feed that can answer.
 
-    A standby is asked only when the first is out of reach (`MarketDataUnavailable`); that it does not list a symbol is an
-    answer. Each question is answered whole by one feed: bars and prices of two venues never come in one answer. Once a standby
-    had to answer it goes on answering, so that a series of questions sees one venue, until the first is asked again.
+    A standby is asked only when the first is out of reach (`MarketDataUnavailable`); that it does not list a symbol, or has no
+    bars of a length, is an answer. Each question is answered whole by one feed: bars and prices of two venues never come in one
+    answer. Once a standby had to answer it goes on answering, so that a series of questions sees one venue, until the first is
+    asked again.
 
     The instruments are always the first's: an order goes there, and must fit its filters.
 
@@ -101,7 +102,7 @@ class FailoverFeed:
             try:
                 answer = await ask(feed)
             except (MarketDataUnavailable, UnknownSymbol) as error:
-                if index == 0 and isinstance(error, UnknownSymbol):
+                if index == 0 and isinstance(error, (UnknownSymbol, UnknownTimeframe)):
                     raise
                 silent[index] = f"{feed.name}: {error.what}"
             else:

@@ -26,6 +26,11 @@ def floor_to_grid(instant: datetime, timeframe: Timeframe) -> datetime:
     return origin + (utc(instant) - origin) // timeframe.length * timeframe.length
 
 
+def back(instant: datetime, timeframe: Timeframe, bars: int) -> datetime:
+    """So many bars before an instant, though not before 1970, when there was no market: what is asked for may be of any size."""
+    return instant - min(bars * timeframe.length, max(instant - _EPOCH, timedelta()))
+
+
 def ceil_to_grid(instant: datetime, timeframe: Timeframe) -> datetime:
     """The first bar start at or after `instant`.
 

@@ -7,10 +7,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from data_channels.market.grid import back
 from data_channels.market.venue_client import Exchange, Throttling, open_exchange, translated
 from data_channels.market.venue_markets import exact, instrument_of
 from trading_core.domain.clock import Clock, from_ms, to_ms, utc
-from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Bar, Ticker, Timeframe
 
@@ -72,14 +73,14 @@ class LiveFeed:
 
         Raises:
             UnknownSymbol: the feed does not list it, or the venue has no such spot market.
-            MarketDataUnavailable: the venue is out of reach, has no such timeframe, gives not one bar, or answers with bars
-                that cannot be.
+            UnknownTimeframe: the venue has no such timeframe.
+            MarketDataUnavailable: the venue is out of reach, gives not one bar, or answers with bars that cannot be.
             InvalidInput: for a limit below one or an instant without a time zone.
         """
         if limit < 1:
             raise InvalidInput(f"a limit of {limit} bars asks for nothing", next_step="Ask for at least one")
         end = utc(as_of)
-        bars = await self.bars_between(symbol, timeframe, start=end - timeframe.length * (limit + 1), end=end)
+        bars = await self.bars_between(symbol, timeframe, start=back(end, timeframe, limit + 1), end=end)
         if not bars:
             raise MarketDataUnavailable(
                 f"{self._venue} has not one of the last {limit} {timeframe} bars of {symbol} before {end:%Y-%m-%d %H:%M}Z",
@@ -92,13 +93,14 @@ class LiveFeed:
 
         Raises:
             UnknownSymbol: the feed does not list it, or the venue has no such spot market.
-            MarketDataUnavailable: the venue is out of reach, has no such timeframe, or answers with bars that cannot be.
+            UnknownTimeframe: the venue has no such timeframe.
+            MarketDataUnavailable: the venue is out of reach, or answers with bars that cannot be.
             InvalidInput: for an instant without a time zone.
         """
         await self._listed(symbol)
         if timeframe.code not in self._exchange.timeframes:
             offered = ", ".join(self._exchange.timeframes)
-            raise MarketDataUnavailable(f"{self._venue} has no {timeframe} bars", next_step=f"Use one of {offered}")
+            raise UnknownTimeframe(f"{self._venue} has no {timeframe} bars", next_step=f"Use one of {offered}")
         start, end = utc(start), min(utc(end), self._clock.now())
         bars = await self._fetch_bars(symbol, timeframe, start - timeframe.length, end)
         return [bar for bar in bars if start < bar.opened_at + timeframe.length <= end]

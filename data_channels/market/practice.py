@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from data_channels.market.grid import ceil_to_grid, floor_to_grid
+from data_channels.market.grid import back, ceil_to_grid, floor_to_grid
 from data_channels.market.practice_path import Ticks, minutes_of, path_of
 from data_channels.market.series import BarSeries, quote
 from data_channels.market.synthetic import SyntheticFeed
 from trading_core.domain.clock import Clock, utc
-from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import InvalidInput, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Bar, Ticker, Timeframe
 
@@ -76,24 +76,24 @@ class PracticeFeed:
 
         Raises:
             UnknownSymbol: the feed does not list it.
-            MarketDataUnavailable: the feed has no bars of that length.
+            UnknownTimeframe: the feed has no bars of that length.
             InvalidInput: for a limit below one or an instant without a time zone.
         """
         if limit < 1:
             raise InvalidInput(f"a limit of {limit} bars asks for nothing", next_step="Ask for at least one")
         end = floor_to_grid(min(utc(as_of), self._clock.now()), timeframe)
-        return await self.bars_between(symbol, timeframe, start=end - limit * timeframe.length, end=end)
+        return await self.bars_between(symbol, timeframe, start=back(end, timeframe, limit), end=end)
 
     async def bars_between(self, symbol: str, timeframe: Timeframe, *, start: datetime, end: datetime) -> Sequence[Bar]:
         """Bars that closed in `(start, end]`, oldest first; none that is still open by the clock.
 
         Raises:
             UnknownSymbol: the feed does not list it.
-            MarketDataUnavailable: the feed has no bars of that length.
+            UnknownTimeframe: the feed has no bars of that length.
             InvalidInput: for an instant without a time zone.
         """
         if timeframe not in (self.timeframe, FINEST):
-            raise MarketDataUnavailable(
+            raise UnknownTimeframe(
                 f"{self.name} has {self.timeframe} and {FINEST} bars, and {timeframe} was asked for",
                 next_step=f"Ask for {self.timeframe}, or practise on {timeframe} bars",
             )

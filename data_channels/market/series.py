@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_core.domain.clock import utc
-from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import InvalidInput, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Bar, Ticker, Timeframe
 
@@ -123,7 +123,7 @@ class SeriesFeed:
 
         Raises:
             UnknownSymbol: the feed does not list it.
-            MarketDataUnavailable: the feed has another timeframe.
+            UnknownTimeframe: the feed has another timeframe.
             InvalidInput: for a limit below one or an instant without a time zone.
         """
         if limit < 1:
@@ -144,7 +144,7 @@ class SeriesFeed:
 
         Raises:
             UnknownSymbol: the feed does not list it.
-            MarketDataUnavailable: the feed has another timeframe.
+            UnknownTimeframe: the feed has another timeframe.
             InvalidInput: for an instant without a time zone.
         """
         return self._of(symbol, timeframe).between(utc(start), utc(end))
@@ -184,7 +184,7 @@ class SeriesFeed:
                 next_step=f"It lists {', '.join(sorted(self._series))}",
             )
         if timeframe != self.timeframe:
-            raise MarketDataUnavailable(
+            raise UnknownTimeframe(
                 f"{self.name} has {self.timeframe} bars of {symbol}, and {timeframe} was asked for",
                 next_step=f"Ask for {self.timeframe}, or open the feed with {timeframe}",
             )

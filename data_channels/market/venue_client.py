@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Protocol, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from trading_core.ccxt_client.client import exact_json, move
 from trading_core.domain.errors import BrokerUnavailable, ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
 
 Throttling = Callable[[float | None], Awaitable[None]]
@@ -20,7 +20,7 @@ class Exchange(Protocol):
     """What is used of ccxt's asynchronous client."""
 
     id: str
-    precisionMode: int  # noqa: N815
+    precisionMode: int  # noqa: N815 - ccxt's own name
     urls: dict[str, object]
     options: dict[str, object]
     markets: dict[str, dict[str, object]]
@@ -72,7 +72,7 @@ def open_exchange(
     # Numbers stay the text they came as: a float never comes up.
     exact = type(venue_id, (getattr(ccxt, venue_id),), {"number": str})
     exchange = cast(Exchange, exact({"enableRateLimit": True, "options": {"defaultType": "spot"}}))
-    exchange.parse_json = _exact_json
+    exchange.parse_json = exact_json
     markets = exchange.options.get("fetchMarkets")
     if isinstance(markets, dict) and "types" in markets:
         markets["types"] = ["spot"]  # Binance, Bybit and OKX would fetch every derivative too
@@ -86,9 +86,7 @@ def open_exchange(
             )
         exchange.set_sandbox_mode(True)
     if base_url is not None:
-        exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
-        if base_url.startswith("http:"):
-            exchange.timeout_on_exit = 0  # ccxt waits a quarter of a second at `close` for TLS to end; here is none
+        move(exchange, base_url)
     return exchange
 
 
@@ -131,24 +129,6 @@ def _only_json(code: int, reason: str, url: str, method: str, headers: object, b
 
         raise BadResponse(f"{method} {urlsplit(url).path} answered {code} {reason} with {len(text)} characters that are no JSON")
     return text
-
-
-def _exact_json(text: str) -> object:
-    """A JSON document with its fractions as the text they came in; None for what is no document."""
-    try:
-        document = json.loads(text, parse_float=str)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict | list) else None
-
-
-def _moved(urls: object, base_url: str) -> object:
-    """The same addresses on another host."""
-    if isinstance(urls, dict):
-        return {name: _moved(url, base_url) for name, url in urls.items()}
-    parts, base = urlsplit(str(urls)), urlsplit(base_url)
-    scheme = base.scheme.replace("http", "ws") if parts.scheme in ("ws", "wss") else base.scheme
-    return urlunsplit(parts._replace(scheme=scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))
 
 
 def brief(error: Exception) -> str:

@@ -15,8 +15,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from enum import IntEnum
 from itertools import groupby
+from typing import Self
 
 from trading_core.domain.errors import ConfigurationError
+
+MOST_DAYS = 36_500
+"""How long anything can be said to be kept: the calendar has an end. What is to be kept longer is kept for ever."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = Context(prec=200)  # far more digits than a sum of what can be kept has (see numbers.py)
@@ -53,6 +57,16 @@ class Retention:
     hourly: timedelta = timedelta(days=365)
     readings: timedelta | None = None
     bars: timedelta | None = None
+
+    @classmethod
+    def in_days(cls, raw: int = 30, hourly: int = 365, readings: int | None = None, bars: int | None = None) -> Self:
+        """The same in whole days, at most `MOST_DAYS`."""
+        return cls(
+            timedelta(days=raw),
+            timedelta(days=hourly),
+            None if readings is None else timedelta(days=readings),
+            None if bars is None else timedelta(days=bars),
+        )
 
     def __post_init__(self) -> None:
         last = self.readings if self.readings is not None else timedelta.max

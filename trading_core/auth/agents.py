@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from trading_core.auth.permissions import Action, Principal
+from trading_core.auth.permissions import RUNNER, Action, Principal
 
 AgentName = Literal["market_analysis", "signal", "risk", "execution", "rebalancing"]
 
@@ -49,4 +49,4 @@ def agent(name: AgentName, account_id: str) -> Principal:
 
 def runner(account_id: str) -> Principal:
     """The process that runs one account: its cycles, schedules and watching, and no opinion of its own."""
-    return Principal("runner", RUNNER_ACTIONS, frozenset({account_id}), role="runner")
+    return Principal(RUNNER, RUNNER_ACTIONS, frozenset({account_id}), role=RUNNER)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading_core.domain.errors import NotPermitted
+from trading_core.domain.intents import CORE, VENUE
 
 
 class Action(StrEnum):
@@ -63,20 +64,25 @@ class Principal:
         """
         if not self.may(action, account_id):
             where = f" on account {account_id!r}" if account_id else ""
-            next_step = (
-                f"Ask somebody whose role allows it; {self.role!r} does not" if action not in self.actions and self.role else ""
-            )
+            next_step = ""
+            if action not in self.actions and self.role:  # a key may do less than its user's role
+                next_step = f"Ask somebody who may, or use another login or key: this one of role {self.role!r} does not allow it"
             raise NotPermitted(
                 f"{self.name!r} may not {action.value}{where}", not_done="Nothing was changed", next_step=next_step
             )
 
 
 OPERATOR = "operator"  # the role of the person at the machine; no table of roles has it
+RUNNER = "runner"  # the name of the process that runs an account
 
 
 def operator(name: str, *account_ids: str) -> Principal:
     """A person at the command line of the desk's own machine: everything, on these accounts.
 
-    Whoever can write to the machine's files needs no permission of ours; the name is for the record.
+    Whoever can write to the machine's files needs no permission of ours; the name is for the record, where nobody else has it:
+    the machine's user `core` is `core at the machine`, and a colon, which users, agents and schedules have, becomes a hyphen.
     """
-    return Principal(name, frozenset(Action), frozenset(account_ids), role=OPERATOR)
+    own = name.replace(":", "-")
+    if own.casefold() in (CORE, VENUE, RUNNER):
+        own = f"{own} at the machine"
+    return Principal(own, frozenset(Action), frozenset(account_ids), role=OPERATOR)

@@ -141,7 +141,7 @@ def _texts(body: Body, name: str) -> list[str]:
 
 _BANNED = "has shut this address out for a while, after too many requests: wait, and run the account in one process only"
 _ADDRESS = "does not accept the key from this address: add the desk's address to those of the key at the venue"
-_PASSPHRASE = "does not accept the passphrase: store the one that was chosen when the key was made"  # noqa: S105
+_PASSPHRASE = "does not accept the passphrase: store the one that was chosen when the key was made"  # noqa: S105 - no passphrase: what is said of one
 _KEY = "does not accept the key: store key and secret again, or make a new key at the venue, of this network"
 _PERMISSION = "does not let the key do this: give it the permissions to read and to trade spot at the venue"
 _CLOCK = "does not accept the time of the request: set the machine's clock (NTP)"

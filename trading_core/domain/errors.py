@@ -12,6 +12,7 @@
     ├── MarketDataError
     │   ├── BadMarketFile           a history file, refused with the line
     │   └── MarketDataUnavailable   no price, no bars, feed out of reach
+    │       └── UnknownTimeframe    the market has no bars of that length: trying again does not help
     ├── ChannelError                a source of readings
     │   ├── ChannelUnavailable      out of reach, too slow, or not to be read: may pass
     │   └── ChannelRefused          key missing or not accepted: passes only when somebody acts
@@ -115,6 +116,10 @@ class BadMarketFile(MarketDataError):
 
 class MarketDataUnavailable(MarketDataError):
     """No price or no bars for what was asked."""
+
+
+class UnknownTimeframe(MarketDataUnavailable):
+    """Bars of a length that the market does not have."""
 
 
 class ChannelError(AlgoTrendyError):

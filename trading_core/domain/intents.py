@@ -16,6 +16,9 @@ from trading_core.domain.orders import OrderType, Purpose, Side, TimeInForce
 CORE = "core"
 """The actor of what the core does by itself, its own orders among it. No user and no agent has this name."""
 
+VENUE = "venue"
+"""The actor of what the venue says. Nor this one."""
+
 
 def digest(payload: object) -> str:
     """SHA-256 over the one JSON form of `payload` (sorted keys, no spaces, Decimals as plain text)."""

@@ -142,6 +142,7 @@ class MarketFeed(Protocol):
 
         Raises:
             UnknownSymbol: the feed does not list it.
+            UnknownTimeframe: it has no bars of that length.
             MarketDataUnavailable: the feed cannot answer.
         """
         ...

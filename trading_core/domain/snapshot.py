@@ -27,7 +27,7 @@ class Snapshot:
         drawdown: fraction below the account's peak equity.
         limits: the effective limits the agents must know, as text.
         content_hash: over everything here but `as_of`; equal hashes mean that a run knows the same.
-        doubts: symbols whose price other sources contradict, with who says what.
+        doubts: symbols whose price other sources or the bars before it contradict, with who says what.
     """
 
     as_of: datetime

@@ -16,6 +16,7 @@ from trading_core.domain.orders import Fill, Order, OrderEvent, OrderState, Side
 from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.book import Bought
 from trading_core.execution.ledger import Entry, Ledger
+from trading_core.execution.together import together
 from trading_core.persistence.unit_of_work import UnitOfWork
 
 _BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)  # no venue has a trade from before the first block
@@ -149,11 +150,14 @@ class Booking:
         # What the venue holds open and the ledger does not: an order that came after it was found absent, or not ours.
         news = {key: open_at_venue[key] for key in open_at_venue.keys() - live.keys()}
         told: dict[str, OrderReport | None] = {key: news[key] for key in sorted(news)}
-        for key, order in sorted(live.items()):
-            if key not in self.in_flight:
-                report = open_at_venue.get(key) or await self._broker.order(key, order.symbol)
-                if _news(order, report, self._clock.now()) is not None:
-                    told[key] = report
+        asked = [order for key, order in sorted(live.items()) if key not in self.in_flight]
+        gone = [order for order in asked if order.client_order_id not in open_at_venue]
+        reports = await together(self._broker.order(order.client_order_id, order.symbol) for order in gone)
+        found = {order.client_order_id: report for order, report in zip(gone, reports, strict=True)} | open_at_venue
+        for order in asked:
+            report = found[order.client_order_id]
+            if _news(order, report, self._clock.now()) is not None:
+                told[order.client_order_id] = report
         if told:
             await self._follow(told)
         self.known_at = asked_at

@@ -1,4 +1,4 @@
-"""Taking orders back: one at a time, and never believing that a cancel was faster than a fill."""
+"""Taking orders back, several side by side, and never believing that a cancel was faster than a fill."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from trading_core.domain.orders import Order, OrderEvent, Purpose
 from trading_core.execution.book import Book
 from trading_core.execution.booking import Booking
 from trading_core.execution.ledger import Ledger
+from trading_core.execution.together import together
 from trading_core.risk.state import Withdrawal
 
 WAITS, WAIT_SECONDS = 4, 0.5  # how often, and how far apart, the venue is asked what came of a cancel
@@ -25,32 +26,42 @@ class Cancelling:
 
     async def cancel(self, order: Order) -> Order:
         """Ask the venue to cancel, and wait a moment for what comes of it: a fill can win the race."""
-        key = order.client_order_id
+        (after,) = await self._cancel_all((order,))
+        return after
+
+    async def _cancel_all(self, orders: Sequence[Order]) -> tuple[Order, ...]:
+        """Ask for all, then wait for what comes of them together. One that fails keeps none from being asked."""
+        heard = await together(map(self._ask, orders))
+        waiting = [order.client_order_id for order, was_heard in zip(orders, heard, strict=True) if was_heard]
+        for _ in range(WAITS):
+            if not waiting:
+                break
+            await self._clock.sleep(WAIT_SECONDS)
+            await self._booking.sync()
+            waiting = [key for key in waiting if (await self._ledger.order(key)).is_live]
+        return tuple([await self._ledger.order(order.client_order_id) for order in orders])
+
+    async def _ask(self, order: Order) -> bool:
+        """Ask for one; False where nobody knows whether the venue heard."""
         try:
-            await self._broker.cancel(key, order.symbol)
+            await self._broker.cancel(order.client_order_id, order.symbol)
         except OrderRefused:
             pass  # the venue does not know it as live: reading it tells what it is
         except BrokerError as error:
-            return await self._booking.apply(key, OrderEvent.AMBIGUOUS, f"cancel: {error}", when=_is_live)
-        for _ in range(WAITS):
-            await self._clock.sleep(WAIT_SECONDS)
-            await self._booking.sync()
-            order = await self._ledger.order(key)
-            if not order.is_live:
-                break
-        return order
+            await self._booking.apply(order.client_order_id, OrderEvent.AMBIGUOUS, f"cancel: {error}", when=_is_live)
+            return False
+        return True
 
     async def cancel_stops(self, symbol: str, book: Book) -> None:
         """Free what is held of a symbol for a sale."""
-        for order in book.live.values():
-            if order.symbol == symbol and order.purpose is Purpose.STOP:
-                await self.cancel(order)
+        stops = [order for order in book.live.values() if order.symbol == symbol and order.purpose is Purpose.STOP]
+        await self._cancel_all(stops)
 
     async def withdraw(self, live: Sequence[Order], withdrawal: Withdrawal) -> tuple[Order, ...]:
         """Take back what the kill switch asked for and what has expired; each order as it then stands."""
         now = self._clock.now()
         wanted = [order for order in live if _is_withdrawn(order, withdrawal) or _has_expired(order, now)]
-        return tuple([await self.cancel(order) for order in wanted])
+        return await self._cancel_all(wanted)
 
 
 def _is_withdrawn(order: Order, withdrawal: Withdrawal) -> bool:

@@ -33,6 +33,7 @@ from trading_core.execution.proposing import Proposing
 from trading_core.execution.reconcile import Difference, Reconciler, Reconciliation
 from trading_core.execution.replacing import Replacing
 from trading_core.execution.submitting import Submitting
+from trading_core.execution.together import together
 from trading_core.execution.transfers import Transfers
 from trading_core.persistence.records import RunKind
 from trading_core.persistence.session import Database
@@ -259,17 +260,8 @@ class Desk:
         self.inputs.disagreement = error.what
 
     async def _protect(self, view: AccountView) -> tuple[Order, ...]:
-        # All are seen to the end, also when one fails: an order that is on its way must not be left alone.
         protecting = (self._submitting.protect(symbol) for symbol in view.portfolio.held())
-        placed, failed = list[Order](), list[BaseException]()
-        for result in await asyncio.gather(*protecting, return_exceptions=True):
-            if isinstance(result, BaseException):
-                failed.append(result)
-            else:
-                placed += result
-        if failed:
-            raise failed[0]
-        return tuple(placed)
+        return tuple(order for placed in await together(protecting) for order in placed)
 
     async def agrees(self, principal: Principal) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from trading_core.audit.entry import AuditAction, AuditEntry, SubjectKind, recorded
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import LedgerError
-from trading_core.domain.intents import RiskDecision, TradeIntent, Verdict
+from trading_core.domain.intents import VENUE, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.orders import Order, OrderEvent
 from trading_core.execution.book import Book, read_book
 from trading_core.execution.risk_record import save_risk
@@ -23,7 +23,6 @@ from trading_core.persistence.unit_of_work import UnitOfWork
 from trading_core.risk.limits_book import LimitsBook
 
 _DAY = 86_400
-VENUE = "venue"  # the actor of what the venue says
 # Fills are on record as such, each under the venue's own number. What else ends or suspends an order is told to the audit trail.
 _TOLD = {
     OrderEvent.REFUSED: AuditAction.ORDER_REFUSED,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
-from data_channels.market.grid import floor_to_grid
+from data_channels.market.grid import back, floor_to_grid
 from data_channels.market.live import LiveFeed
 from data_channels.market.streaming.health import StreamMetrics, StreamReport
 from data_channels.market.streaming.link import Link, Patience
@@ -133,7 +133,7 @@ class StreamFeed:
         """
         self.start()
         end = floor_to_grid(min(utc(as_of), self._clock.now()), timeframe)
-        start = end - max(limit, 1) * timeframe.length
+        start = back(end, timeframe, max(limit, 1))
         known = self._known(symbol, timeframe, start, end)
         if known and limit >= 1:
             return known

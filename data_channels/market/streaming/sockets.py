@@ -1,36 +1,16 @@
-"""The sockets of a ccxt.pro client, set up so that numbers stay exact, frames are read at once, and no end goes unheard.
-
-On its own ccxt parses frames into floats and wakes one task for each; and an error in the code that reads a frame ends the
-reading: the socket stays open and tells nothing any more.
-"""
+"""The sockets of a ccxt.pro client that streams markets: frames are read at once, and no end goes unheard."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial
 from typing import Protocol
 
 from data_channels.market.venue_client import Exchange
+from trading_core.ccxt_client import sockets
+from trading_core.ccxt_client.sockets import HasSockets, Socket, decoded
 
-_CLOSING_SECONDS = 1.0  # for the other side's goodbye
-_decode = json.JSONDecoder(parse_float=str).decode
 _ENDED = "ended"  # a name that no frame has
-
-
-class Socket(Protocol):
-    """What is used of ccxt's WebSocket client."""
-
-    connection: object | None
-    error: Exception | None
-    handle_text_or_binary_message: Callable[[str | bytes], None]
-
-    def on_message_callback(self, socket: Socket, message: object, /) -> None: ...
-    def future(self, name: str, /) -> asyncio.Future[object]: ...
-    def reject(self, error: Exception, /) -> object: ...
-    async def close(self) -> None: ...
 
 
 class TradeCache(Protocol):
@@ -38,22 +18,18 @@ class TradeCache(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Mapping[str, object]: ...
-    def getLimit(self, symbol: None, limit: None, /) -> int: ...  # noqa: N802
+    def getLimit(self, symbol: None, limit: None, /) -> int: ...  # noqa: N802 - ccxt's own name
 
 
-class StreamingExchange(Exchange, Protocol):
+class StreamingExchange(Exchange, HasSockets, Protocol):
     """What is used of ccxt.pro's client."""
 
-    client: Callable[[str], Socket]
-    clients: dict[str, Socket]
-    streaming: dict[str, object]
-    ws_dial_backoff: dict[str, object]
     tickers: dict[str, Mapping[str, object]]
     bidsasks: dict[str, Mapping[str, object]]
     trades: dict[str, TradeCache]
 
 
-class Sockets:
+class Sockets(sockets.Sockets):
     """All sockets of one ccxt client, from now on.
 
     Args:
@@ -73,34 +49,14 @@ class Sockets:
         ended: Callable[[Exception], None],
         ping_seconds: float,
     ) -> None:
-        self._exchange = exchange
+        super().__init__(exchange, ping_seconds)
         self._read = read
         self._unread = unread
         self._ended = ended
-        self._make = exchange.client
-        exchange.client = self._client
-        own = exchange.streaming.get("keepAlive")
-        pause = min(own, ping_seconds * 1000) if isinstance(own, int | float) else ping_seconds * 1000
-        exchange.streaming = {**exchange.streaming, "keepAlive": pause}
 
-    async def close(self) -> None:
-        """Close them all; whoever waits for one is cancelled."""
-        sockets, self._exchange.clients = list(self._exchange.clients.values()), {}
-        self._exchange.ws_dial_backoff = {}  # who opens them anew knows how long to wait
-        for socket in sockets:
-            # With an error ccxt takes the end as known; else it would throw out the next socket of the same address.
-            socket.error = socket.error or ConnectionError("closed")
-        await asyncio.gather(*(_close(socket) for socket in sockets))
-
-    def _client(self, url: str) -> Socket:
-        known = self._exchange.clients.get(url) if self._exchange.clients else None
-        if known is not None:
-            return known
-        socket = self._make(url)
-        socket.handle_text_or_binary_message = partial(self._frame, socket)
+    def _made(self, socket: Socket) -> None:
         # Whatever ends a socket rejects or cancels all that is waited for on it.
         socket.future(_ENDED).add_done_callback(self._on_end)
-        return socket
 
     def _on_end(self, future: asyncio.Future[object]) -> None:
         error = None if future.cancelled() else future.exception()
@@ -108,22 +64,14 @@ class Sockets:
 
     def _frame(self, socket: Socket, data: str | bytes) -> None:
         came_at = asyncio.get_running_loop().time()
-        text = data.decode() if isinstance(data, bytes) else data
         try:
-            frame = _decode(text) if text.startswith(("{", "[")) else text
-            socket.on_message_callback(socket, frame)
+            socket.on_message_callback(socket, decoded(data))
             self._read(came_at)
         except Exception as error:
             if _is_the_venues(error):
                 socket.reject(error)
             else:
                 self._unread(error)
-
-
-async def _close(socket: Socket) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSING_SECONDS):
-            await socket.close()
 
 
 def _is_the_venues(error: Exception) -> bool:

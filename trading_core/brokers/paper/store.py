@@ -48,7 +48,7 @@ _ORDER = (
 )
 _PUT_ORDER = f"INSERT OR REPLACE INTO orders ({_ORDER}) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants only
 _GET_ORDER = f"SELECT {_ORDER} FROM orders WHERE client_order_id = ?"  # noqa: S608 - constants only
-_LIVE_ORDERS = f"SELECT {_ORDER} FROM orders WHERE state NOT IN ({', '.join('?' * len(FINAL_STATES))}) ORDER BY number"  # noqa: S608
+_LIVE_ORDERS = f"SELECT {_ORDER} FROM orders WHERE state NOT IN ({', '.join('?' * len(FINAL_STATES))}) ORDER BY number"  # noqa: S608 - constants only
 _GET_FILLS = (
     "SELECT trade_id, client_order_id, symbol, side, quantity, price, fee, fee_asset, at, is_maker "
     "FROM fills WHERE at >= ? ORDER BY at, number"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
-from typing import TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from trading_core.brokers.base import Balance, OrderReport, Update
 from trading_core.brokers.permissions import KeyPermissions
+from trading_core.brokers.venues.asking import Asking
 from trading_core.brokers.venues.client import Exchange, Row
 from trading_core.brokers.venues.client_ids import ClientIds
-from trading_core.brokers.venues.errors import is_clock_skew, is_passing, last_status, reading, writing
+from trading_core.brokers.venues.errors import reading, writing
 from trading_core.brokers.venues.forms import Form, form_of, misfits, passable_form, says_the_same
 from trading_core.brokers.venues.history import by_both_clocks, read_all
 from trading_core.brokers.venues.lookup import Finder
@@ -31,10 +28,6 @@ from trading_core.domain.errors import AmbiguousOutcome, BrokerError, BrokerUnav
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.money import plain
 from trading_core.domain.orders import Fill, OrderRequest, Side
-
-_T = TypeVar("_T")
-_ATTEMPTS = 3  # of a read
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0  # seconds between them, at most
 
 
 class CcxtBroker:
@@ -71,7 +64,7 @@ class CcxtBroker:
         self._symbols = tuple(dict.fromkeys(symbols))
         self._clock = clock
         self._history_from = utc(history_from)
-        self._jitter = jitter
+        self._ask = Asking(profile, exchange, clock, jitter)
         self._ids = ClientIds(profile.ids)
         self._finder = Finder(profile, exchange, self._ask)
         self._instruments: Mapping[str, Instrument] = {}
@@ -338,34 +331,6 @@ class CcxtBroker:
         if suffix:
             listed = (market for same_id in self._exchange.markets_by_id.values() for market in same_id)
             self._exchange.set_markets([market for market in listed if not str(market["id"]).endswith(suffix)])
-
-    async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """A read, tried again after what may pass. A time the venue did not accept is measured anew first."""
-
-        is_about_time = partial(is_clock_skew, unnamed=self._profile.signs_seconds)
-
-        async def once() -> _T:
-            last_status.set(None)
-            return await ask()
-
-        async def before_next(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            if error is not None and is_about_time(error) and self._profile.measures_clock:
-                await self._exchange.load_time_difference()
-
-        tries = AsyncRetrying(
-            retry=retry_if_exception(lambda error: is_passing(error) or is_about_time(error)),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=self._wait,
-            sleep=self._clock.sleep,
-            before_sleep=before_next,
-            reraise=True,
-        )
-        return await tries(once)
-
-    def _wait(self, state: RetryCallState) -> float:
-        """Full jitter: anything up to a bound that doubles (M. Brooker, "Exponential Backoff And Jitter", AWS, 2015)."""
-        return self._jitter.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**state.attempt_number))
 
 
 @contextmanager

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from trading_core.brokers.throttle import Throttle
 from trading_core.brokers.venues.cryptocom import rerouted, with_test_streams
 from trading_core.brokers.venues.errors import last_status
 from trading_core.brokers.venues.profile import VenueProfile
-from trading_core.brokers.venues.sockets import HasSockets
 from trading_core.brokers.venues.turns import in_turn
+from trading_core.ccxt_client.client import exact_json, move
+from trading_core.ccxt_client.sockets import HasSockets
 from trading_core.domain.errors import ConfigurationError
 
 Row = dict[str, object]
@@ -36,7 +36,7 @@ class Credentials:
 class Exchange(HasSockets, Protocol):
     """What is used of ccxt's asynchronous client."""
 
-    precisionMode: int  # noqa: N815
+    precisionMode: int  # noqa: N815 - ccxt's own name
     urls: dict[str, object]
     options: dict[str, object]
     has: dict[str, object]
@@ -125,7 +125,7 @@ def open_client(
     exact = type(profile.venue, (getattr(ccxt, profile.venue),), ways)
     exchange = cast(Exchange, exact(settings))
     exchange.has["fetchCurrencies"] = False  # a private call with most keys, for what markets tell too
-    exchange.parse_json = _exact_json
+    exchange.parse_json = exact_json
     exchange.throttle = throttle.acquire
     exchange.on_rest_response = _watching(throttle)
     if profile.nonces_grow:
@@ -136,9 +136,7 @@ def open_client(
     if sandbox:
         exchange.set_sandbox_mode(True)
     if base_url is not None:
-        exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
-        if base_url.startswith("http:"):
-            exchange.timeout_on_exit = 0  # ccxt waits a quarter of a second at `close` for TLS to end; here is none
+        move(exchange, base_url)
     return exchange
 
 
@@ -150,7 +148,7 @@ def _watching(throttle: Throttle) -> Callable[..., str]:
         if code in (HTTPStatus.TOO_MANY_REQUESTS, _TEAPOT):
             throttle.hold_off(_seconds(headers, _BANNED_SECONDS if code == _TEAPOT else _HOLD_OFF_SECONDS))
         text = body.strip()
-        if code < HTTPStatus.BAD_REQUEST and _exact_json(text) is None:
+        if code < HTTPStatus.BAD_REQUEST and exact_json(text) is None:
             # ccxt would read a maintenance page, or half a body, as an answer with nothing in it.
             from ccxt import BadResponse
 
@@ -166,24 +164,6 @@ def _seconds(headers: Mapping[str, str], otherwise: float) -> float:
     return float(said) if said.isdigit() else otherwise
 
 
-def _exact_json(text: str) -> object:
-    """A JSON document with its fractions as the text they came in; None for what is no document."""
-    try:
-        document = json.loads(text, parse_float=str)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict | list) else None
-
-
 def _plain(options: Mapping[str, object]) -> dict[str, object]:
     """A copy that ccxt may change."""
     return {name: _plain(value) if isinstance(value, Mapping) else value for name, value in options.items()}
-
-
-def _moved(urls: object, base_url: str) -> object:
-    """The same addresses on another host."""
-    if isinstance(urls, dict):
-        return {name: _moved(url, base_url) for name, url in urls.items()}
-    parts, base = urlsplit(str(urls)), urlsplit(base_url)
-    scheme = base.scheme.replace("http", "ws") if parts.scheme in ("ws", "wss") else base.scheme
-    return urlunsplit(parts._replace(scheme=scheme, netloc=base.netloc, path=base.path.rstrip("/") + parts.path))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
 
+from trading_core.brokers.venues.asking import Asking
 from trading_core.brokers.venues.client import Exchange, Row
 from trading_core.brokers.venues.errors import is_absent
 from trading_core.brokers.venues.history import read_all
@@ -16,16 +16,9 @@ from trading_core.brokers.venues.words import client_id_of
 from trading_core.domain.clock import to_ms
 from trading_core.domain.errors import BrokerUnavailable
 
-_T = TypeVar("_T")
 _KEPT = 100_000  # newest orders whose two ids are remembered
 _TRIGGER: Mapping[str, object] = {"trigger": True}
 _SLACK = timedelta(minutes=1)  # the venue's clock may be ahead of ours
-
-
-class Asking(Protocol):
-    """A read with its retries."""
-
-    async def __call__(self, ask: Callable[[], Awaitable[_T]], /) -> _T: ...
 
 
 class Finder:

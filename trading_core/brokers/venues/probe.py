@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from trading_core.brokers.permissions import NOT_TOLD, KeyPermissions, is_unsupported, permissions_of
-from trading_core.brokers.venues.client import Exchange, Row
+from trading_core.brokers.venues.asking import Asking
+from trading_core.brokers.venues.client import Exchange
 from trading_core.brokers.venues.errors import reading
 from trading_core.brokers.venues.profile import VenueProfile
 from trading_core.domain.clock import Clock, to_ms
 
-Ask = Callable[[Callable[[], Awaitable[Row]]], Awaitable[Row]]
 
-
-async def key_permissions(profile: VenueProfile, exchange: Exchange, ask: Ask) -> KeyPermissions:
+async def key_permissions(profile: VenueProfile, exchange: Exchange, ask: Asking) -> KeyPermissions:
     """What the client's key may do.
 
     Args:

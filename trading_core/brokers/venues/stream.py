@@ -70,6 +70,7 @@ class PrivateStream:
         self._news: asyncio.Queue[Update | Exception] = asyncio.Queue()
         self._in_use = False
         self._unconfirmed = 0
+        self._has_spoken = False
 
     async def updates(self) -> AsyncIterator[Update]:
         """See `Broker.updates`. One at a time."""
@@ -116,7 +117,7 @@ class PrivateStream:
             for told, watch, words in watched
             if told is not Told.NOTHING
         ]
-        self._unconfirmed = len(pumps)
+        self._unconfirmed, self._has_spoken = len(pumps), False
         if streams.keeps_open:
             pumps.append(asyncio.create_task(self._pump(self._beats, _something)))
         for pump in pumps:
@@ -161,7 +162,7 @@ class PrivateStream:
         return await self._exchange.subscribe(self._profile.streams.keeps_open, False)
 
     def _on_frame(self, frame: object) -> None:
-        streams = self._profile.streams
+        streams, self._has_spoken = self._profile.streams, True
         if matches(frame, streams.confirms):
             if self._unconfirmed:  # the rest confirm what is not private
                 self._unconfirmed -= 1
@@ -170,7 +171,7 @@ class PrivateStream:
             self._news.put_nowait(ConnectionError(f"the venue said {frame!r}"))
 
     def _is_taken_as_open(self, sockets: Sockets, *, is_late: bool) -> bool:
-        """Whether a venue that is late to confirm speaks all the same: what it does not tell is read.
+        """Whether a venue that is late to confirm speaks all the same, with more than pongs: what it does not tell is read.
 
         Raises:
             ConnectionError: the venue is not there.
@@ -179,7 +180,7 @@ class PrivateStream:
         quiet = sockets.quiet_for()
         if quiet is not None and quiet > limit:
             raise ConnectionError(f"nothing was heard of it for {limit:g} seconds, not even a pong")
-        if is_late and not sockets.spoke():
+        if is_late and not self._has_spoken:
             raise ConnectionError("it did not take the subscription")
         return is_late
 

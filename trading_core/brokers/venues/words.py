@@ -11,14 +11,12 @@ from decimal import Decimal
 
 from trading_core.brokers.base import Balance, OrderReport
 from trading_core.brokers.venues.profile import VenueProfile
+from trading_core.ccxt_client import markets
 from trading_core.domain.clock import from_ms
 from trading_core.domain.errors import InvalidInput
-from trading_core.domain.instruments import FeeCurrency, Instrument
+from trading_core.domain.instruments import Instrument
 from trading_core.domain.money import ZERO, Money, decimal
 from trading_core.domain.orders import Fill, OrderState, Side
-
-_DECIMAL_PLACES = 2  # ccxt's precision modes; the six venues use tick sizes (4)
-_DEFAULT_FEE = Decimal("0.001")  # 0.1 %, Binance's and Bybit's first tier, where ccxt names no fee
 
 _STATES = {
     "open": OrderState.OPEN,
@@ -136,32 +134,12 @@ def balances_of(answer: Mapping[str, object]) -> dict[str, Balance]:
 
 
 def instrument_of(profile: VenueProfile, market: Mapping[str, object], precision_mode: int) -> Instrument:
-    """The filters of a market. A minimum the venue does not name is one lot, or no minimum notional.
+    """The filters of a market.
 
     Raises:
-        InvalidInput: it lacks the tick or lot size.
+        InvalidInput: it lacks the tick or lot size, or a number in it cannot be read.
     """
-    symbol = str(market["symbol"])
-    precision, limits = _part(market, "precision"), _part(market, "limits")
-    amount, cost = _part(limits, "amount"), _part(limits, "cost")
-    tick, lot = _step(precision.get("price"), precision_mode), _step(precision.get("amount"), precision_mode)
-    if tick is None or lot is None:
-        raise InvalidInput(f"{profile.title} does not tell the tick and lot size of {symbol}")
-    maker, taker = number(market.get("maker")), number(market.get("taker"))
-    return Instrument(
-        symbol=symbol,
-        tick_size=tick,
-        lot_size=lot,
-        min_quantity=number(amount.get("min")) or lot,
-        min_notional=number(cost.get("min")) or ZERO,
-        max_quantity=number(amount.get("max")) or None,  # some venues write "no maximum" as zero
-        max_notional=number(cost.get("max")) or None,
-        maker_fee=_DEFAULT_FEE if maker is None else maker,
-        taker_fee=_DEFAULT_FEE if taker is None else taker,
-        fee_currency={"quote": FeeCurrency.QUOTE, "get": FeeCurrency.RECEIVED}.get(
-            str(market.get("feeSide")), profile.fee_currency
-        ),
-    )
+    return markets.instrument_of(market, precision_mode, fee_currency=profile.fee_currency, read=number)
 
 
 def _state(row: Mapping[str, object], filled: Decimal, *, just_taken: bool) -> OrderState:
@@ -211,13 +189,3 @@ def _fee(row: Mapping[str, object], symbol: str) -> Money:
     if not told:
         return Money(ZERO, symbol.partition("/")[2])
     return Money(sum((amount for amount, _ in told), ZERO), told[0][1])
-
-
-def _step(value: object, precision_mode: int) -> Decimal | None:
-    step = number(value, "precision")
-    return Decimal(10) ** -int(step) if step is not None and precision_mode == _DECIMAL_PLACES else step
-
-
-def _part(description: Mapping[str, object], name: str) -> Mapping[str, object]:
-    part = description.get(name)
-    return part if isinstance(part, Mapping) else {}

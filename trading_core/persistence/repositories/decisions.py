@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from trading_core.domain.errors import LedgerError
-from trading_core.persistence.records import DecisionRecord, EvidenceRecord
+from trading_core.persistence.records import DecisionRecord, EvidenceRecord, RunKind
 from trading_core.persistence.repositories.base import Repository, columns
 from trading_core.persistence.tables import decisions, evidence, runs
 
@@ -38,10 +38,10 @@ class DecisionsRepository(Repository):
         return tuple(DecisionRecord(**row) for row in rows)
 
     async def recent(self, account_id: str, agent: str, subject: str, limit: int) -> tuple[DecisionRecord, ...]:
-        """One agent's last decisions on a subject in the account's last `LOOKS_BACK` runs, newest run first."""
+        """One agent's last decisions on a subject in the account's last `LOOKS_BACK` runs but conversations, newest run first."""
         lately = (
             select(runs.c.id, runs.c.sequence)
-            .where(runs.c.account_id == account_id)
+            .where(runs.c.account_id == account_id, runs.c.kind != RunKind.CONVERSATION)
             .order_by(runs.c.sequence.desc())
             .limit(LOOKS_BACK)
             .subquery()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +58,19 @@ class EventsRepository(Repository):
             StoredEvent(position, event.account_id, event.run_id, row["sequence"], event.kind, event.at, event.data)
             for position, event, row in zip(given, events, rows, strict=True)
         )
+
+    async def holds(self, told: Sequence[StoredEvent]) -> bool:
+        """Whether an earlier transaction that told these was committed; where it has not ended yet, that is waited for.
+
+        For whoever lost the connection to a server while it committed.
+        """
+        if not told:
+            return False
+        await self._wait_for_others()
+        last = told[-1]  # all of them were committed or none
+        found = await self._read(select(run_events).where(run_events.c.position == last.position))
+        # SQLite may give the position of a row that was rolled back to another one.
+        return any(replace(one, data=last.data) == last for one in found)
 
     async def of_run(self, run_id: str, after: int, limit: int) -> tuple[StoredEvent, ...]:
         """The steps of a run with a higher `sequence` than `after`, the first of them, in their order."""

@@ -10,7 +10,7 @@ from trading_core.domain.errors import IntentConflict
 from trading_core.domain.intents import ApprovalState, Check, RiskDecision, TradeIntent, Verdict
 from trading_core.domain.money import ZERO
 from trading_core.domain.orders import Side
-from trading_core.persistence.records import OPEN_STATES
+from trading_core.persistence.records import OPEN_STATES, RunKind
 from trading_core.persistence.repositories.base import Repository, columns, without
 from trading_core.persistence.tables import approvals, intents, orders, risk_decisions, runs
 
@@ -96,10 +96,10 @@ class IntentsRepository(Repository):
         return tuple(TradeIntent(**without(row, "content_hash")) for row in await self._all(query))
 
     async def lately(self, account_id: str, symbol: str, limit: int) -> tuple[TradeIntent, ...]:
-        """What was wanted of a symbol in the account's last `LOOKS_BACK` runs, newest run first."""
+        """What was wanted of a symbol in the account's last `LOOKS_BACK` runs but conversations, newest run first."""
         late = (
             select(runs.c.id, runs.c.sequence)
-            .where(runs.c.account_id == account_id)
+            .where(runs.c.account_id == account_id, runs.c.kind != RunKind.CONVERSATION)
             .order_by(runs.c.sequence.desc())
             .limit(LOOKS_BACK)
             .subquery()

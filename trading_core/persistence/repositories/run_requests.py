@@ -43,6 +43,13 @@ class RunRequestsRepository(Repository):
         row = await self._one(select(run_requests).where(run_requests.c.run_id == run_id))
         return None if row is None else RunRequest(**row)
 
+    async def open_by(self, requested_by: str, account_id: str, kind: RunKind) -> int:
+        """How many of the account's runs of a kind are not over that somebody has asked for."""
+        query = select(func.count().label("open")).select_from(runs.join(run_requests, runs.c.id == run_requests.c.run_id))
+        query = query.where(runs.c.account_id == account_id, runs.c.state.in_(OPEN_STATES), runs.c.kind == kind)
+        row = await self._one(query.where(run_requests.c.requested_by == requested_by))
+        return 0 if row is None else int(row["open"])
+
     async def claimable(self, account_id: str, now: datetime, kinds: Collection[RunKind]) -> bool:
         """Whether there is anything to claim; asked before, since claiming waits for all who write."""
         return await self._one(_free(account_id, now, kinds).limit(1)) is not None
@@ -86,6 +93,11 @@ class RunRequestsRepository(Repository):
         mine = (run_requests.c.run_id == run_id, run_requests.c.claimed_by == holder)
         done = await self._connection.execute(update(run_requests).where(*mine).values(claimed_by=None, claimed_until=None))
         return done.rowcount == 1
+
+    async def release_others(self, account_id: str, holder: str) -> None:
+        """Free the account's runs of claims that are not the holder's: for the one process that has the right to run it."""
+        theirs = (run_requests.c.account_id == account_id, run_requests.c.claimed_by != holder)
+        await self._connection.execute(update(run_requests).where(*theirs).values(claimed_by=None, claimed_until=None))
 
     async def answered(self, account_id: str, now: datetime) -> tuple[str, ...]:
         """Ids of waiting runs that need wait no more: all that they ask is answered or too late, or somebody wants them stopped.
@@ -142,32 +154,44 @@ class RunRequestsRepository(Repository):
         return await self._used(mine, agent)
 
     async def largest_by_agent(self, account_id: str, agent: str, since: datetime) -> Used:
-        """No less than what any one decision of an agent has used in the account's runs that began at or after `since`."""
+        """No less than what any one decision or message of an agent has used in the account's runs that began at or after
+        `since`."""
         mine = select(runs.c.id).where(runs.c.account_id == account_id, runs.c.started_at >= since)
         most = (func.max(decisions.c.input_tokens).label("taken"), func.max(decisions.c.output_tokens).label("given"))
         query = select(decisions.c.model, *most).where(decisions.c.run_id.in_(mine), decisions.c.agent == agent)
         by_model = {
             row["model"]: (int(row["taken"]), int(row["given"])) for row in await self._all(query.group_by(decisions.c.model))
         }
+        for model, taken, given in await self._said(mine, agent):
+            before = by_model.get(model, (0, 0))
+            by_model[model] = max(before[0], taken), max(before[1], given)
         return Used(max(map(sum, by_model.values()), default=0), by_model, 0)
 
     async def _used(self, of_runs: Select[tuple[str]], agent: str | None = None) -> Used:
         by_model: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
 
-        def count(model: object, taken: object, given: object) -> None:
-            before = by_model[str(model or "")]
-            by_model[str(model or "")] = (before[0] + _number(taken), before[1] + _number(given))
+        def count(model: str, taken: int, given: int) -> None:
+            before = by_model[model]
+            by_model[model] = (before[0] + taken, before[1] + given)
 
         sums = (func.sum(decisions.c.input_tokens).label("taken"), func.sum(decisions.c.output_tokens).label("given"))
         decided = select(decisions.c.model, *sums).where(decisions.c.run_id.in_(of_runs), *_by(decisions.c.agent, agent))
         for row in await self._all(decided.group_by(decisions.c.model)):
-            count(row["model"], row["taken"], row["given"])
-        said = select(messages.c.data).where(messages.c.run_id.in_(of_runs), *_by(messages.c.agent, agent))
-        for row in await self._all(said):
-            if isinstance(usage := row["data"].get("usage"), Mapping):
-                count(usage.get("model"), usage.get("input_tokens"), usage.get("output_tokens"))
+            count(row["model"] or "", _number(row["taken"]), _number(row["given"]))
+        for model, taken, given in await self._said(of_runs, agent):
+            count(model, taken, given)
         spent = {model: tokens for model, tokens in by_model.items() if any(tokens)}
         return Used(sum(map(sum, spent.values())), spent, await self._orders(of_runs, agent))
+
+    async def _said(self, of_runs: Select[tuple[str]], agent: str | None) -> list[tuple[str, int, int]]:
+        """Model, input tokens and output tokens of each message of agents that tells them."""
+        query = select(messages.c.data).where(messages.c.run_id.in_(of_runs), *_by(messages.c.agent, agent))
+        used = [row["data"].get("usage") for row in await self._all(query)]
+        return [
+            (str(usage.get("model") or ""), _number(usage.get("input_tokens")), _number(usage.get("output_tokens")))
+            for usage in used
+            if isinstance(usage, Mapping)
+        ]
 
     async def _orders(self, of_runs: Select[tuple[str]], agent: str | None) -> int:
         query = select(func.count()).select_from(orders).where(orders.c.run_id.in_(of_runs), orders.c.purpose != Purpose.STOP)

@@ -152,9 +152,11 @@ class RunsRepository(Repository):
             raise _unknown(run_id)
         await self._claims.take(account_id)
 
-    async def recent(self, limit: int, session_id: str | None = None) -> tuple[RunRecord, ...]:
-        """The last runs started, newest first."""
+    async def recent(self, limit: int, session_id: str | None = None, *, conversations: bool = True) -> tuple[RunRecord, ...]:
+        """The last runs started, newest first; without those in which somebody only asked something, if so wished."""
         query = select(runs).order_by(runs.c.sequence.desc()).limit(limit)
+        if not conversations:
+            query = query.where(runs.c.kind != RunKind.CONVERSATION)
         if session_id is not None:
             query = query.where(runs.c.session_id == session_id)
         return tuple(_run(row) for row in await self._all(query))
