@@ -40,7 +40,10 @@ from trading_core.domain.errors import AlgoTrendyError
 VERSIONED = "/api/v1"
 # Headers that pages of other origins may send, and read.
 _ASKED = ["Authorization", "Content-Type", HEADER, "If-Match", "Last-Event-ID", "X-API-Key", REQUEST_ID]
-_ASKED += ["X-Account", "X-Conversation-Id", "MCP-Protocol-Version"]
+_ASKED += ["X-Account", "X-Conversation-Id", "MCP-Protocol-Version", "MCP-Method", "MCP-Name"]
+# OpenAI's own client tells these of itself with every request; they are of no effect here.
+_TOLD = ("Arch", "Helper-Method", "Lang", "OS", "Package-Version", "Retry-Count", "Runtime", "Runtime-Version", "Timeout")
+_ASKED += ["User-Agent", *(f"X-Stainless-{name}" for name in _TOLD)]
 _ANSWERED = ["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", REPLAYED, REQUEST_ID, "X-Conversation-Id"]
 _GRACE = 5.0  # seconds that open requests get to end when the server stops
 _DESCRIPTION = """Everything the desk can do, for people and programs.

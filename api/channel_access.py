@@ -9,10 +9,14 @@ from api.home import STORE_VARIABLE
 from trading_core.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from data_channels.store.retention import Retention
     from graph.channels import ChannelAccess
 
 URLS_VARIABLE = "ALGOTRENDY_CHANNEL_URLS"
 """`NAME=URL,NAME=URL`: mirrors and proxies of sources."""
+
+KEEP_VARIABLES = {name: f"ALGOTRENDY_KEEP_{name.upper()}_DAYS" for name in ("raw", "hourly", "readings", "bars")}
+"""For how many days what is kept: see `Retention`."""
 
 
 async def channel_access() -> ChannelAccess:
@@ -26,7 +30,21 @@ async def channel_access() -> ChannelAccess:
 
     async with secret_providers() as secrets:
         found = {name: secret for name in SECRETS if (secret := await secrets.get(name)) is not None}
-    return ChannelAccess(found, _urls(os.environ.get(URLS_VARIABLE, "")), os.environ.get(STORE_VARIABLE) or None)
+    urls, store = _urls(os.environ.get(URLS_VARIABLE, "")), os.environ.get(STORE_VARIABLE) or None
+    return ChannelAccess(found, urls, store, _retention())
+
+
+def _retention() -> Retention | None:
+    """What the environment says; None when it says nothing: nothing is removed without having been asked for."""
+    from data_channels.store.retention import MOST_DAYS, Retention
+
+    days = {name: text for name, variable in KEEP_VARIABLES.items() if (text := os.environ.get(variable, "").strip())}
+    for name, text in days.items():
+        if not text.isdecimal() or not 1 <= int(text) <= MOST_DAYS:
+            raise ConfigurationError(
+                f"{KEEP_VARIABLES[name]} is {text!r}", not_done="Nothing was opened", next_step=f"Give days, 1 to {MOST_DAYS}"
+            )
+    return Retention.in_days(**{name: int(text) for name, text in days.items()}) if days else None
 
 
 def _urls(text: str) -> dict[str, str]:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.models.spec import parse
+from agents.models.spec import HOSTED_URL, parse
 from api.commands.settings import api_key, model_settings
+from api.spending import budget_of, require_budget
 from evals.results import ANSWERS, Header, Results, new_header
 from evals.schema import Scenario
 from evals.suites import load_suite
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError
-from trading_core.domain.money import decimal
 
 if TYPE_CHECKING:
     from evals.estimate import Estimate
-    from evals.meter import Budget
     from evals.runner import Candidate, Ended, Progress
 
 FOLDER = "evals"
@@ -69,7 +68,7 @@ def prepare(home: Path, choices: Choices) -> tuple[Results, list[Scenario]]:
     Raises:
         ConfigurationError: something on the command line cannot be used. No folder was made.
     """
-    _budget(choices)
+    budget_of(choices.budget, choices.budget_tokens)
     if choices.resume is not None:
         results = Results.open(run_folder(home, choices.resume))
         return results, load_suite(results.header.suite)
@@ -114,6 +113,7 @@ async def evaluate(
     """
     from evals.runner import begun  # what it takes to open a desk takes seconds to import
 
+    budget = budget_of(choices.budget, choices.budget_tokens)
     async with AsyncExitStack() as stack:
         candidate = await _candidate(results.header, choices, stack)
         run = await stack.enter_async_context(
@@ -121,7 +121,7 @@ async def evaluate(
                 results,
                 scenarios,
                 candidate,
-                budget=_budget(choices),
+                budget=budget,
                 data=choices.data,
                 side_by_side=choices.jobs,
                 tell=tell,
@@ -131,7 +131,8 @@ async def evaluate(
         if candidate.model is not None:
             found = run.estimated()
             tell_estimate(found)
-            _require_budget(candidate, choices, found)
+            endpoint = results.header.endpoint or HOSTED_URL
+            require_budget(candidate.label, endpoint, candidate.price, budget, found, go_on=", and --resume for this run")
         return await run.run()
 
 
@@ -161,24 +162,3 @@ async def _candidate(header: Header, choices: Choices, stack: AsyncExitStack) ->
     pool = await stack.enter_async_context(openai_compatible.http_pool())
     model = openai_compatible.build(settings, pool)
     return Candidate(header.model, model, price_of(settings, prices), header.most_output, prompts=told)
-
-
-def _budget(choices: Choices) -> Budget:
-    from evals.meter import Budget
-
-    dollars = None
-    if choices.budget is not None:
-        dollars = decimal(choices.budget, name="--budget")
-        if dollars < 0:
-            raise ConfigurationError(f"--budget is {dollars}", not_done="Nothing was run", next_step="Give 0 or more US dollars")
-    return Budget(dollars, choices.budget_tokens)
-
-
-def _require_budget(candidate: Candidate, choices: Choices, found: Estimate) -> None:
-    paid = candidate.price is not None and not candidate.price.is_free
-    if paid and choices.budget is None and choices.budget_tokens is None and found.repeats:
-        raise ConfigurationError(
-            f"calls of {candidate.label} are paid for: about ${found.expected.dollars:.2f} for what is left",
-            not_done="Nothing was asked",
-            next_step="Give the most that it may cost with --budget, and --resume for this run",
-        )

@@ -57,13 +57,13 @@ class FoundApproval:
 
 
 async def recent_runs(home: Path, limit: int, location: str | None = None) -> list[RunRow]:
-    """The newest runs of the sessions that were written to last."""
+    """The newest runs of the sessions that were written to last, conversations apart."""
     rows: list[RunRow] = []
     for folders in Folders.all_in(home, location):
         if len(rows) >= limit:
             break
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
-            for run in await uow.runs.recent(limit - len(rows)):
+            for run in await uow.runs.recent(limit - len(rows), conversations=False):
                 session = await uow.sessions.get(run.session_id) if run.session_id else None
                 asked = await uow.approvals.of_run(run.id)
                 rows.append(RunRow(run, session, tuple(one.intent_id for one in asked if one.state.value == "pending")))
@@ -71,7 +71,8 @@ async def recent_runs(home: Path, limit: int, location: str | None = None) -> li
 
 
 async def find_run(home: Path, prefix: str, location: str | None = None) -> FoundRun:
-    """The one run whose id begins with `prefix`; with `last`, the newest of the session that was written to last.
+    """The one run whose id begins with `prefix`; with `last`, the newest of the session that was written to last that
+    is no conversation.
 
     Raises:
         RunError: there is none, or more than one.
@@ -83,7 +84,7 @@ async def find_run(home: Path, prefix: str, location: str | None = None) -> Foun
         if prefix != LAST and folders.is_simulation and not (name.startswith(prefix) or prefix.startswith(name)):
             continue
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
-            for run in await (uow.runs.recent(1) if prefix == LAST else uow.runs.beginning(prefix, _LIKE)):
+            for run in await (uow.runs.recent(1, conversations=False) if prefix == LAST else uow.runs.beginning(prefix, _LIKE)):
                 found.append(await _with_session(uow, folders, run))
         if found and prefix == LAST:
             return found[0]
@@ -165,7 +166,7 @@ async def find_approval(home: Path, prefix: str, location: str | None = None) ->
         async with await Database.open(folders.ledger) as database, database.reading() as uow:
             decided = decided or await uow.approvals.get(prefix)
             for approval in await uow.approvals.pending():
-                if not approval.intent_id.startswith(prefix):
+                if not prefix or not approval.intent_id.startswith(prefix):
                     continue
                 intent = await uow.intents.get(approval.intent_id)
                 run = await uow.runs.get(intent.run_id) if intent else None

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from trading_core.domain.errors import ConfigurationError
 
+LOCAL_DESK = "http://127.0.0.1:8000"  # where `serve` answers when it is told nothing
 _PLAIN_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

@@ -12,6 +12,7 @@ from api.chat.cards import failed
 from api.chat.client import Event
 from api.console.screen import Line
 from api.console.text import amount, base, basis_points, clean, exact, measure, price, reason
+from trading_core.domain.orders import OrderState
 
 Data = Mapping[str, Any]
 _LABEL = {"market_analysis": "analysis"}
@@ -72,6 +73,8 @@ def _order(data: Data) -> list[RenderableType]:
         at += f" stop {exact(Decimal(order['stop_price']))}"
     label = "stop" if order["purpose"] == "stop" else "order"
     told = f"{order['side']} {exact(Decimal(order['quantity']))}{at or ' market'} sent ({order['client_order_id']})"
+    if order["state"] in (OrderState.REFUSED, OrderState.UNKNOWN):
+        return [Line(label, base(order["symbol"]), f"{told}  {order['state']}: {clean(order['reason'])}", style="red")]
     return [Line(label, base(order["symbol"]), told)]
 
 
@@ -87,6 +90,14 @@ def _fill(data: Data) -> list[RenderableType]:
 def _cancelled(data: Data) -> list[RenderableType]:
     order = data["order"]
     return [Line("cancelled", base(order["symbol"]), clean(f"{order['client_order_id']} {data['why']}"), style="yellow")]
+
+
+def _ended(data: Data) -> list[RenderableType]:
+    order = data["order"]
+    filled = Decimal(order["filled"])
+    got = f"{exact(filled)} of {exact(Decimal(order['quantity']))} filled" if filled else "unfilled"
+    why = f": {clean(order['reason'])}" if order["reason"] else ""
+    return [Line("ended", base(order["symbol"]), f"{got}, {order['state']}{why}", style="yellow")]
 
 
 def _slippage(data: Data) -> list[RenderableType]:
@@ -119,6 +130,7 @@ _TOLD: Mapping[str, Callable[[Data], list[RenderableType]]] = {
     "order_sent": _order,
     "fill_booked": _fill,
     "order_cancelled": _cancelled,
+    "order_ended": _ended,
     "slippage_alert": _slippage,
     "approval_decided": _decided,
     "run_waiting": _text("waiting", lambda data: "an operator has to approve or reject", "yellow"),

@@ -27,7 +27,9 @@ async def status(chat: Chat) -> None:
     gained = "" if profit is None else f" ({signed(profit)} since the start)"
     _line(chat, "equity", f"{told}{gained}, cash {amount(Decimal(worth['cash']))}")
     if worth["exposure"] is not None:
-        _line(chat, "exposure", f"{percent(Decimal(worth['exposure']))} of equity in {len(worth['positions'])} positions")
+        held = len(worth["positions"])
+        told = f"{percent(Decimal(worth['exposure']))} of equity in {held} position{'s' if held != 1 else ''}"
+        _line(chat, "exposure", told)
     state = risk["state"] + (f": {clean(risk['reason'])} ({risk['changed_by']})" if risk["reason"] else "")
     _line(chat, "trading", state, "green" if risk["state"] == "active" else "bold red")
     if risk["drawdown"] is not None:

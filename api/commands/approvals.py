@@ -51,13 +51,14 @@ async def _decide(home: Path, prefix: str, reason: str, location: str | None, *,
             operator(operator_name(), run.account_id), intent.intent_id, approve=yes, reason=reason.strip(), also=tell_answer
         )
         async with ledger.reading() as uow:
-            lease, request = await uow.leases.get(lease_of(run.account_id)), await uow.run_requests.get(run.id)
+            lease = await uow.leases.held(lease_of(run.account_id), clock.now())
+            request = await uow.run_requests.get(run.id)
     console = output()
     console.print(
         f"{answer.state.value}: {intent.side.value} {exact(intent.quantity)} {intent.symbol} "
         f"near {exact(found.approval.price)}, by {answer.decided_by}"
     )
-    if lease is not None and lease.expires_at > clock.now():
+    if lease is not None:
         console.print("The process that serves the account goes on with the run.")
     elif request is not None:
         console.print(f"`{program(home, location)} serve` goes on with it when it serves the account again.")

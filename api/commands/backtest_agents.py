@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.evals import DATA_VARIABLE
 from api.commands.options import DONE, FAILED, AsJson, Limit, Limits, Quiet
 from api.commands.settings import RunChoices, session_config
 from api.home import HomeContext
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 def backtest_agents(
     ctx: HomeContext,
-    data: Annotated[Path, typer.Option(metavar="PATH", help="Folder or file of bars, such as BTCUSDT_1h.csv.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", envvar=DATA_VARIABLE, help="Folder or file of bars, such as BTCUSDT_1h.csv. Needed."),
+    ] = None,
     symbols: Annotated[str | None, typer.Option(help="Such as BTC/USDT,ETH/USDT. Default: all that the data holds.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a bar: 15m, 1h, 1d.")] = "1h",
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First cycle: ISO date or time, UTC.")] = None,
@@ -69,7 +73,7 @@ def backtest_agents(
     write_backtest_html(found, path)
     write_backtest_json(found, path.with_suffix(".json"))
     if as_json:
-        typer.echo(json.dumps({"report": str(path), **json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))}))
+        typer.echo(json.dumps({"html": str(path), **json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))}))
     else:
         _show(found, path)
     raise typer.Exit(FAILED if found.failed or found.looks_ahead or not found.report.balances_agree else DONE)

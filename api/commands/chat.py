@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.chat.address import LOCAL_DESK
 from api.commands.options import AsJson
 from api.home import HomeContext
 
@@ -31,7 +32,7 @@ def chat(
     text: Annotated[str | None, typer.Argument(help="One question: its answer is printed, and that is all.")] = None,
     url: Annotated[
         str, typer.Option(metavar="URL", envvar=URL_VARIABLE, help="Where a desk answers: the address `serve` prints.")
-    ] = "http://127.0.0.1:8000",
+    ] = LOCAL_DESK,
     user: Annotated[str | None, typer.Option(metavar="NAME", help="Who logs in. Default: who did last.")] = None,
     account: Annotated[str | None, typer.Option(metavar="ID", help="Which account to talk about. Default: the first.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin a new thread; else the last one goes on.")] = False,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.channel_access import KEEP_VARIABLES
 from api.commands.options import FAILED, AsJson
 from api.home import STORE_VARIABLE, HomeContext
+from data_channels.store.retention import MOST_DAYS
 
 if TYPE_CHECKING:
     from data_channels.store.base import BarKey, Span
@@ -193,34 +195,36 @@ def gaps(
 def prune(
     ctx: HomeContext,
     raw: Annotated[
-        int, typer.Option(metavar="DAYS", min=1, envvar="ALGOTRENDY_KEEP_RAW_DAYS", help="Every reading is kept for so long.")
+        int,
+        typer.Option(
+            metavar="DAYS", min=1, max=MOST_DAYS, envvar=KEEP_VARIABLES["raw"], help="Every reading is kept for so long."
+        ),
     ] = 30,
     hourly: Annotated[
-        int, typer.Option(metavar="DAYS", min=1, envvar="ALGOTRENDY_KEEP_HOURLY_DAYS", help="Then one an hour, then one a day.")
+        int,
+        typer.Option(
+            metavar="DAYS", min=1, max=MOST_DAYS, envvar=KEEP_VARIABLES["hourly"], help="Then one an hour, then one a day."
+        ),
     ] = 365,
     readings: Annotated[
         int | None,
-        typer.Option(metavar="DAYS", min=1, envvar="ALGOTRENDY_KEEP_READINGS_DAYS", help="Then none. Default: for ever."),
+        typer.Option(
+            metavar="DAYS", min=1, max=MOST_DAYS, envvar=KEEP_VARIABLES["readings"], help="Then none. Default: for ever."
+        ),
     ] = None,
     bars: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=1, envvar="ALGOTRENDY_KEEP_BARS_DAYS", help="Of bars. Default: for ever.")
+        int | None,
+        typer.Option(metavar="DAYS", min=1, max=MOST_DAYS, envvar=KEEP_VARIABLES["bars"], help="Of bars. Default: for ever."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Sum up old readings and remove what is older than it is kept for. What is removed is gone."""
-    from datetime import timedelta
-
     from data_channels.store.retention import Pruned, Retention
     from trading_core.domain.clock import SystemClock
 
-    retention = Retention(
-        raw=timedelta(days=raw),
-        hourly=timedelta(days=hourly),
-        readings=None if readings is None else timedelta(days=readings),
-        bars=None if bars is None else timedelta(days=bars),
-    )
+    retention = Retention.in_days(raw, hourly, readings, bars)
     question = f"Readings older than {raw} days are summed up" + "".join(
         f", {what} older than {days} days are removed"
         for what, days in (("readings", readings), ("bars", bars))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,7 @@ def evaluate(
                     scenarios,
                     choices,
                     tell=tell,
-                    tell_estimate=console.silent if silent else console.show_estimate,
+                    tell_estimate=console.silent if silent else partial(console.show_estimate, listed=prices is None),
                 )
             )
     except KeyboardInterrupt:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.chat.address import LOCAL_DESK
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
@@ -16,7 +18,7 @@ URL_VARIABLE, KEY_VARIABLE, KEY_FILE_VARIABLE = "ALGOTRENDY_DESK_URL", "ALGOTREN
 def mcp(
     url: Annotated[
         str, typer.Option(metavar="URL", envvar=URL_VARIABLE, help="Where a desk answers: the address `serve` prints.")
-    ] = "http://127.0.0.1:8000",
+    ] = LOCAL_DESK,
     key_file: Annotated[
         Path | None,
         typer.Option(

@@ -24,7 +24,7 @@ def runs(
     database: Ledger = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest runs of every session, and what waits for an operator."""
+    """List the newest runs of every session, and what waits for an operator. Conversations are left out."""
     from rich.text import Text
 
     from api.console.screen import output, table
@@ -61,7 +61,7 @@ def runs(
         "waits for",
         "market",
         "model",
-        right=("run", "time UTC", "market", "model"),
+        right=("run", "time UTC"),
     )
     for row in rows:
         state = row.run.state.value

@@ -69,7 +69,7 @@ def session_config(choices: RunChoices) -> tuple[SessionConfig, EffectiveLimits]
     _fits_the_market(choices)
     timeframe = Timeframe(choices.timeframe)
     limits = effective_limits(choices.limits, choices.overrides, simulated=choices.market in _PAST)
-    data = choices.data.resolve() if choices.data else None
+    data = _bars_in(choices.data.resolve()) if choices.data else None
     end = instant(choices.end, "--to")
     is_synthetic = choices.market == "synthetic"
     config = SessionConfig.parse(
@@ -212,6 +212,12 @@ def _symbols(choices: RunChoices, data: Path | None, timeframe: Timeframe) -> tu
     if data is not None:
         return _symbols_in(data, timeframe)
     return LIVE_SYMBOLS if choices.market == "live" else SHOWN_SYMBOLS
+
+
+def _bars_in(data: Path) -> Path:
+    """The bars themselves, or `ohlcv` below what holds all that was recorded: the folder that `eval` takes."""
+    below = data / "ohlcv"
+    return below if below.is_dir() else data
 
 
 def _symbols_in(data: Path, timeframe: Timeframe) -> tuple[str, ...]:

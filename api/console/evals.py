@@ -19,12 +19,13 @@ from evals.compare import Comparison
 from evals.estimate import Estimate
 from evals.gate import GateVerdict
 from evals.meter import Spent
+from evals.prices import LISTED, Price
 from evals.report.machine import compared as without_answers
 from evals.results import Header, Results
 from evals.schema import Category
 from evals.scorers.bootstrap import Mean
 from evals.scorers.reading import Act
-from evals.scorers.suite import Judgement, Suite, Summary, summarise
+from evals.scorers.suite import Judgement, Suite, summarise
 
 _STAGES = {"rules": "rules, for comparison", "model": "scenarios"}
 _MOST_FAILURES = 20  # shown to people; --json has them all
@@ -97,14 +98,23 @@ def silent(_: Estimate) -> None:
     """Nobody wants to know."""
 
 
-def show_estimate(found: Estimate) -> None:
-    """What is left to pay for, on standard error."""
+def show_estimate(found: Estimate, *, listed: bool, unit: str = "repeat") -> None:
+    """What is left to pay for, on standard error.
+
+    Args:
+        listed: the price is from the table that comes with the desk.
+        unit: what is decided one after another.
+    """
     if not found.repeats:
         return
-    errors().print(
-        f"About {found.expected.calls:,} calls for {found.repeats} repeats: {spent(found.expected)}; "
-        f"each call is paid for in advance at its most, {spent(found.most)} in all."
+    told, price = errors(), found.price
+    told.print(
+        f"About {found.expected.calls:,} calls for {found.repeats} {unit}{'' if found.repeats == 1 else 's'}: "
+        f"{spent(found.expected)}; each call is paid for in advance at its most, {spent(found.most)} in all."
     )
+    if price is not None and not price.is_free:
+        source = f", as listed in {LISTED}: --prices FILE gives today's" if listed else ""
+        told.print(f"Counted at ${price.input} in and ${price.output} out a million tokens{source}.")
 
 
 def spent(amount: Spent) -> str:
@@ -124,10 +134,12 @@ def show(found: Summed, verdict: GateVerdict | None, compared: Comparison | None
         scores = table(
             "Judged: share that is right, 0 to 1", "category", "runs", *(one.scorer for one in judges), right=("runs",)
         )
+        scores.columns[0].no_wrap = True
         for category, count in found.judged.items():
             scores.add_row(category, str(count), *(_value(one.by_category.get(category)) for one in judges))
         scores.add_row("all", str(sum(found.judged.values())), *(_value(one.value) for one in judges), style="bold")
-        scores.add_row("passed", "", *(_passed(one) for one in judges))
+        scores.add_row("passed", "", *("–" if one.passed is None else f"{one.passed.value:.0%}" for one in judges))
+        scores.add_row("of", "", *("–" if one.passed is None else str(one.passed.count) for one in judges))
         console.print(scores)
         measures = table(
             "Measured: mean and 95 % interval over scenarios", "measure", "mean", "low", "high", "of", right=("mean", "of")
@@ -172,7 +184,8 @@ def as_json(found: Summed, verdict: GateVerdict | None, compared: Comparison | N
         "done": ended.done,
         "skipped": dict(found.skipped),
         "left": ended.left,
-        "spent": asdict(ended.spent) | {"dollars": None if ended.spent.dollars is None else str(ended.spent.dollars)},
+        "spent": spent_document(ended.spent),
+        "price": price_document(ended.price),
         "scorers": {
             one.scorer: {
                 "value": _told(one.value),
@@ -195,6 +208,16 @@ def as_json(found: Summed, verdict: GateVerdict | None, compared: Comparison | N
     return json.dumps(content, indent=2)
 
 
+def spent_document(amount: Spent) -> dict[str, int | str | None]:
+    """As JSON holds it."""
+    return {**asdict(amount), "dollars": None if amount.dollars is None else str(amount.dollars)}
+
+
+def price_document(price: Price | None) -> dict[str, str] | None:
+    """US dollars per million tokens, as JSON holds them."""
+    return None if price is None else {"input": str(price.input), "output": str(price.output)}
+
+
 def _show_failures(failures: tuple[Failure, ...]) -> None:
     if not failures:
         return
@@ -208,11 +231,6 @@ def _show_failures(failures: tuple[Failure, ...]) -> None:
 
 def _value(mean: Mean | None) -> str:
     return "–" if mean is None else f"{mean.value:.3f}"
-
-
-def _passed(summary: Summary) -> str:
-    mean = summary.passed
-    return "–" if mean is None else f"{mean.value:.0%} of {mean.count}"
 
 
 def _actions(counts: Mapping[Act, int]) -> str:

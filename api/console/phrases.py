@@ -141,6 +141,13 @@ def order_line(order: Order) -> Line:
     return Line("stop placed" if order.purpose is Purpose.STOP else "order sent", base(order.symbol), text)
 
 
+def ended_line(order: Order) -> Line:
+    """An order that ended with less than it asked for."""
+    got = f"{exact(order.filled)} of {exact(order.request.quantity)} filled" if order.filled else "unfilled"
+    why = f": {clean(order.reason)}" if order.reason else ""
+    return Line("ended", base(order.symbol), f"{got}, {order.state.value}{why}", style="yellow")
+
+
 def fill_line(fill: Fill, order: Order | None) -> Line:
     """An execution, with what it cost against the price the order was decided at (a stop: against its stop price)."""
     stopped = order is not None and order.purpose is Purpose.STOP

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from api.console.text import without_citations
 
 LABEL, ABOUT = 11, 4  # columns of a labelled line
 LEAST_TEXT = 20
+_LEAST_COLUMN = 6  # of a table, before its rows are shown below each other
 PIPE_WIDTH = 110  # of lines that go into a file or another program, unless COLUMNS says otherwise
 
 
@@ -37,9 +39,35 @@ def silent() -> Console:
     return Console(quiet=True)
 
 
+class _Rows(Table):
+    """A table that shows its rows one value a line where a screen is too narrow for its columns: no number is ever cut."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._least_width() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        if self.title:
+            yield Text(str(self.title), style="bold")
+        heading = max(cell_len(str(column.header)) for column in self.columns)
+        for values in zip(*(column.cells for column in self.columns), strict=True):
+            for column, value in zip(self.columns, values, strict=True):
+                yield Text.assemble(
+                    (f"  {column.header!s:<{heading}}  ", "dim"), value if isinstance(value, Text) else str(value)
+                )
+            yield Text()
+
+    def _least_width(self) -> int:
+        return sum(self._least(column) + self.padding[1] for column in self.columns) - self.padding[1]
+
+    @staticmethod
+    def _least(column: Column) -> int:
+        widest = max(cell_len(cell.plain if isinstance(cell, Text) else str(cell)) for cell in (column.header, *column.cells))
+        return widest if column.no_wrap else min(widest, _LEAST_COLUMN)
+
+
 def table(title: str, *headings: str, right: tuple[str, ...] = ()) -> Table:
     """A table without boxes; columns named in `right` are aligned to the right and not wrapped."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    made = _Rows(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
         aligned = heading in right
         made.add_column(heading, justify="right" if aligned else "left", no_wrap=aligned, header_style="dim", overflow="fold")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from api.chat.address import LOCAL_DESK
 from api.console.text import amount
 from api.first_login import USERNAME, FirstLogin
 from api.operations import place_of
@@ -51,7 +52,8 @@ def introduce(console: Console, started: Started, always: Console) -> None:
     pages = f", about it {started.url}/docs" if started.docs else ""
     _line(console, "API", f"{started.url}/api/v1{pages}")
     _tell_login(always if console.quiet else console, started)
-    _line(console, "Next", f"{started.name} chat", about="ask the desk in another terminal")
+    where = "" if started.url == LOCAL_DESK else f" --url {started.url}"
+    _line(console, "Next", f"{started.name} chat{where}", about="ask the desk in another terminal")
     _line(console, "Stop", "Ctrl-C: what is at work comes to a safe point, and the next start goes on from there")
 
 

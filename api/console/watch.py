@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agents.answers import Answer, MarketView, Signal
 from agents.outcome import Outcome
-from api.console.phrases import AGENT_LABEL, fill_line, gate_lines, order_line, outcome_lines, slippage_line
+from api.console.phrases import AGENT_LABEL, ended_line, fill_line, gate_lines, order_line, outcome_lines, slippage_line
 from api.console.screen import Line
 from api.console.text import amount, base, clean, measure, percent, when
 from graph.events import RunEvent
@@ -100,6 +100,8 @@ class Watch:
                 self._sent(data["order"])
             case "order_cancelled":
                 self._happened(Line("cancelled", base(data["order"].symbol), f"{data['order'].client_order_id} {data['why']}"))
+            case "order_ended":
+                self._happened(ended_line(data["order"]))
             case "fill_booked":
                 self._happened(fill_line(data["fill"], self._orders.get(data["fill"].client_order_id)))
             case "slippage_alert":

@@ -15,13 +15,17 @@ function make(tag, attributes = {}, ...children) {
 
 const pretty = (value) => JSON.stringify(value, null, 2);
 
+// A description's words, with what stands between backticks as code.
+const worded = (text) => (text || "").replace(/\s+/g, " ").split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
+const paragraphs = (text) => (text || "").split(/\n\s*\n/).map((part) => make("p", {}, ...worded(part)));
+
 function resolved(schema) {
   if (!schema || !schema.$ref) return schema || {};
   return resolved(schema.$ref.replace("#/", "").split("/").reduce((at, part) => at[part], description));
 }
 
 function kind(schema) {
-  if (schema && schema.$ref) return schema.$ref.split("/").pop();
+  if (schema && schema.$ref) return (resolved(schema).enum || [schema.$ref.split("/").pop()]).join(" | ");
   const several = schema.anyOf || schema.oneOf;
   if (several) return several.map(kind).join(" or ");
   if (schema.type === "array") return `list of ${kind(schema.items || {})}`;
@@ -35,7 +39,7 @@ function fields(schema) {
   return make("table", {}, make("tbody", {}, ...rows.map(([name, part]) => make("tr", {},
     make("td", {}, make("code", {}, name), required.has(name) ? "" : " (optional)"),
     make("td", {}, kind(part)),
-    make("td", {}, part.description || resolved(part).description || "")))));
+    make("td", {}, ...worded(part.description || resolved(part).description))))));
 }
 
 function content(title, body) {
@@ -77,14 +81,14 @@ function attempt(path, method, operation) {
 function drawn(path, method, operation) {
   const parameters = (operation.parameters || []).map((each) => make("tr", {},
     make("td", {}, make("code", {}, each.name), each.required ? "" : " (optional)"), make("td", {}, each.in),
-    make("td", {}, kind(each.schema || {})), make("td", {}, each.description || "")));
+    make("td", {}, kind(each.schema || {})), make("td", {}, ...worded(each.description))));
   const inside = make("div", {});
   const node = make("details", { class: "operation", id: operation.operationId },
     make("summary", {}, make("span", { class: "method" }, method.toUpperCase()), make("span", { class: "path" }, path),
       make("span", { class: "brief" }, operation.summary || "")), inside);
   node.addEventListener("toggle", () => {
     if (!node.open || inside.childElementCount) return; // drawn when it is first opened: hundreds of tables at once are slow
-    inside.append(make("p", { class: "description" }, operation.description || ""));
+    inside.append(...paragraphs(operation.description));
     if (parameters.length) inside.append(make("table", {}, make("tbody", {}, ...parameters)));
     inside.append(...content("Body", operation.requestBody));
     for (const [status, answer] of Object.entries(operation.responses)) {
@@ -92,7 +96,7 @@ function drawn(path, method, operation) {
     }
     const errors = Object.entries(operation.responses).filter(([status]) => status >= "300");
     inside.append(make("table", {}, make("tbody", {}, ...errors.map(([status, each]) => make("tr", {},
-      make("td", {}, status), make("td", {}, each.description || ""))))), attempt(path, method, operation));
+      make("td", {}, status), make("td", {}, ...worded(each.description)))))), attempt(path, method, operation));
   });
   return node;
 }
@@ -107,7 +111,7 @@ function draw() {
     }
   }
   const contents = document.getElementById("contents"), operations = document.getElementById("operations");
-  operations.replaceChildren(make("p", { class: "description" }, description.info.description || ""),
+  operations.replaceChildren(...paragraphs(description.info.description),
     make("p", {}, make("a", { href: "/openapi.json" }, "/openapi.json")));
   for (const [group, found] of groups) {
     contents.append(make("strong", {}, group));

@@ -5,6 +5,7 @@ The line has the route's template, never the path, a query value or a body: thos
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -16,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.context import RequestContext, put_context
-from api.http.problems import unhandled
+from api.http.problems import cut_off, unhandled
 from api.http.settings import Network
 from api.state import RequestObserver
 from trading_core.audit.correlation import correlated
@@ -78,6 +79,11 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if status:
+                raise
+            # The server ends and gives up what is still at work. It takes the cancelling no further either.
+            await cut_off(context.request_id)(scope, receive, answer)
         except Exception:
             _errors.exception("unhandled error", extra={"request_id": context.request_id})
             if status:

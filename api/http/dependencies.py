@@ -70,11 +70,13 @@ async def identify(state: ApiState, connection: HTTPConnection) -> Identity:
 def _credential(state: ApiState, connection: HTTPConnection) -> tuple[str, Callable[[SecretStr], Awaitable[Identity]]]:
     """The token or key that came along, and what checks it."""
     header, key = connection.headers.get("authorization"), connection.headers.get("x-api-key")
-    if key is not None and header is None:
+    if sum(len(connection.headers.getlist(name)) for name in SAYS_WHO) > 1:
+        raise bad_token()  # several answers to one question
+    if key is not None:
         return key, state.auth.api_keys.authenticate
     scheme, _, text = (header or "").partition(" ")
     text = text.strip()
-    if key is not None or scheme.lower() != "bearer" or not text:  # both are two answers to one question
+    if scheme.lower() != "bearer" or not text:
         raise bad_token()
     is_key = text.startswith(_KEY_BEGINS)
     return text, state.auth.api_keys.authenticate if is_key else state.auth.logins.authenticate

@@ -2,6 +2,8 @@
 
 The key belongs to the caller. The first request under it is done, and its answer kept if it did something; the same request
 again gets that answer, as long as whoever asks may do the same as then. What failed is not kept, so that it can be tried again.
+A request that was cut off (the time limit, the server's end or death, an error that nobody foresaw) may have been done or not.
+Done again it comes to the same in most routes; where it would make another thing, it is not done again under its key.
 An answer with a secret in it is not kept either, only that it was given. Of the key and the request there are digests, made with
 the key: whoever reads the database cannot try passwords against them.
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
@@ -12,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from starlette.datastructures import Headers
@@ -26,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.context import RequestContext, context_of
 from api.http.dependencies import SAFE, identify
 from api.http.problems import of_error, problem
+from api.http.routes_table import makes_another
 from api.state import ApiState
 from trading_core.auth.opaque import digest
 from trading_core.auth.permissions import Principal
@@ -39,6 +43,9 @@ _KEY = re.compile(r"[!-~]{8,200}")
 _LARGEST = 256_000  # bytes of an answer that is kept
 _KEPT_HEADERS = ("content-type", "etag", "location")
 _NOTHING = "Nothing was done"
+_CONFLICT = 409
+_CUT_OFF: Mapping[str, object] = {"cut_off": True}
+_log = logging.getLogger("algotrendy.api")
 
 
 class Idempotency:
@@ -76,7 +83,7 @@ class Idempotency:
     async def _keyed(self, scope: Scope, receive: Receive, send: Send, claim: _Claim) -> None:
         context = context_of(scope)
         try:
-            kept = await self._begin(claim)
+            kept = await self._begin(claim, scope)
         except AlgoTrendyError as error:
             await of_error(context.request_id, error)(scope, receive, send)
             return
@@ -84,19 +91,16 @@ class Idempotency:
             await _of_kept(context, kept, claim)(scope, receive, send)
             return
         answer = _Collected(send)
-        done = False
         try:
             await self._app(scope, receive, answer)
-            done = answer.did_something and not answer.streamed
-            if done:
-                await self._finish(claim, answer, secret=context.holds_secret)
-        finally:
-            if not done:
-                # Even when this task was cancelled: a key that stays taken would keep its owner from trying again.
-                await asyncio.shield(self._drop(claim))
+        except BaseException:
+            await self._settle(claim, _CUT_OFF if makes_another(scope) else None)
+            raise
+        kept_answer = answer.content(secret=context.holds_secret) if answer.did_something and not answer.streamed else None
+        await self._settle(claim, kept_answer, answer.status)
         await answer.let_go()
 
-    async def _begin(self, claim: _Claim) -> KeptAnswer | None:
+    async def _begin(self, claim: _Claim, scope: Scope) -> KeptAnswer | None:
         """Take the key; what is kept under it, when it was taken before."""
         now = self._state.clock.now()
         async with self._state.database.transaction() as uow:
@@ -104,24 +108,39 @@ class Idempotency:
                 self._forgotten_at = now
                 await uow.kept_answers.forget(now - KEPT_FOR - FORGOTTEN_EVERY)
             kept = await uow.kept_answers.begin(claim.principal, claim.key, claim.request_hash, now)
-            if kept is None or not self._is_over(kept):
-                return kept
+            if kept is None:
+                return None
+            if not self._is_too_old(kept):
+                if not self._has_died(kept):
+                    return kept
+                if makes_another(scope):
+                    return replace(kept, status=_CONFLICT, body=json.dumps(_CUT_OFF))
             await uow.kept_answers.drop(claim.principal, claim.key)
             return await uow.kept_answers.begin(claim.principal, claim.key, claim.request_hash, now)
 
-    def _is_over(self, kept: KeptAnswer) -> bool:
-        """Whether it is too old to count, or its process died at work: nothing takes twice as long as a request may."""
+    def _is_too_old(self, kept: KeptAnswer) -> bool:
+        return self._state.clock.now() - kept.created_at >= KEPT_FOR
+
+    def _has_died(self, kept: KeptAnswer) -> bool:
+        """Whether its process died at work: nothing takes twice as long as a request may."""
         age = self._state.clock.now() - kept.created_at
-        return age >= KEPT_FOR or (kept.status is None and age >= timedelta(seconds=2 * self._state.settings.request_timeout))
+        return kept.status is None and age >= timedelta(seconds=2 * self._state.settings.request_timeout)
 
-    async def _finish(self, claim: _Claim, answer: _Collected, *, secret: bool) -> None:
-        content = {"secret": True} if secret or len(answer.body) > _LARGEST else answer.content()
-        async with self._state.database.transaction() as uow:
-            await uow.kept_answers.finish(claim.principal, claim.key, answer.status, json.dumps(content))
+    async def _settle(self, claim: _Claim, content: Mapping[str, object] | None, status: int = _CONFLICT) -> None:
+        """Keep what the key stands for, or free it. Even when this task was cancelled: a key that stays at work would keep its
+        owner from trying again."""
 
-    async def _drop(self, claim: _Claim) -> None:
-        async with self._state.database.transaction() as uow:
-            await uow.kept_answers.drop(claim.principal, claim.key)
+        async def settle() -> None:
+            try:
+                async with self._state.database.transaction() as uow:
+                    if content is None:
+                        await uow.kept_answers.drop(claim.principal, claim.key)
+                    else:
+                        await uow.kept_answers.finish(claim.principal, claim.key, status, json.dumps(content))
+            except AlgoTrendyError as error:  # the answer is right nevertheless; the key counts as one whose process died
+                _log.warning("an idempotency key was not settled: %s", error)
+
+        await asyncio.shield(asyncio.create_task(settle()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +176,10 @@ class _Collected:
     def did_something(self) -> bool:
         return 200 <= self.status < 300
 
-    def content(self) -> Mapping[str, object]:
+    def content(self, *, secret: bool) -> Mapping[str, object]:
+        """What is kept of it."""
+        if secret or len(self.body) > _LARGEST:
+            return {"secret": True}
         headers = Headers(raw=self._messages[0]["headers"])
         kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
         return {"headers": kept, "body": self.body.decode()}
@@ -179,6 +201,13 @@ def _of_kept(context: RequestContext, kept: KeptAnswer, claim: _Claim) -> Respon
             not_done="It was not done a second time", next_step="Ask again in a moment", headers={"Retry-After": "1"},
         )  # fmt: skip
     content = json.loads(kept.body)
+    if "cut_off" in content:
+        return problem(
+            context.request_id, _CONFLICT, "write-cut-off", "Write cut off",
+            "the first request under this Idempotency-Key was cut off, and may have been done or not",
+            not_done="It was not done a second time",
+            next_step="Look whether it was done. If it was not, or its answer held a secret, use a new key",
+        )  # fmt: skip
     if "secret" in content:
         return problem(
             context.request_id, 409, "answer-not-kept", "Answer not kept",

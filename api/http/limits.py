@@ -70,7 +70,7 @@ class Limits:
                 "Too slow",
                 f"the answer took longer than {self._timeout:g} s",
                 not_done="What was asked may be half done",
-                next_step="Look at the state before you ask again; a write with an Idempotency-Key can be sent again as it is",
+                next_step="Look at the state before you ask again; under an Idempotency-Key a write is not done twice",
                 headers={"Retry-After": "5"},
             )
             await slow(scope, receive, send)

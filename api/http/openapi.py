@@ -6,8 +6,10 @@ here once rather than written at each.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -20,6 +22,10 @@ from api.http.routes_table import api_routes, dependants
 
 Json = dict[str, Any]
 
+# For routes that answer without a login too, and tell those who have one more: `openapi_extra=KNOWN_OR_NOT`.
+KNOWN_OR_NOT: Json = {"security": [{}, {"bearer": []}, {"api_key": []}]}
+
+_NAMES = re.compile(r"Page_\w+")
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _KEY_PARAMETER: Json = {
     "name": "Idempotency-Key",
@@ -52,6 +58,7 @@ def describe(app: FastAPI) -> Json:
         title=app.title, version=app.version, summary=app.summary, description=app.description, tags=app.openapi_tags,
         routes=app.routes,
     )  # fmt: skip
+    made = _well_named(made)
     _complete(made, list(api_routes(app.routes)))
     app.state.description = made
     return made
@@ -69,6 +76,14 @@ def needed_action(route: RouteContext) -> str | None:
 def needs_caller(route: RouteContext) -> bool:
     """Whether the route answers only those who say who they are."""
     return any(is_caller(each.call) for each in dependants(route.dependant))
+
+
+def _well_named(made: Json) -> Json:
+    """Pages under their own names: of a generic model pydantic makes `Page_OrderOut_`, whatever the model calls itself."""
+    schemas: Json = made["components"]["schemas"]
+    titles = {name: schema["title"] for name, schema in schemas.items() if name.startswith("Page_")}
+    renamed = _NAMES.sub(lambda found: titles.get(found[0], found[0]), json.dumps(made))
+    return cast("Json", json.loads(renamed))
 
 
 def _complete(made: Json, routes: Sequence[RouteContext]) -> None:
@@ -112,13 +127,17 @@ def _say_who(operation: Json, route: RouteContext) -> None:
 def _statuses(operation: Json, route: RouteContext, method: str) -> list[str]:
     wanted = ["422", "429", "500", "503"]
     path, parameters = str(route.path_format), operation.get("parameters", ())
-    if needs_caller(route) or path.endswith(("/auth/login", "/auth/refresh", "/metrics")):
+    if needs_caller(route) or path.endswith("/metrics"):
         wanted += ["401", "403"]
+    if path.endswith(("/auth/login", "/auth/refresh")):
+        wanted.append("401")
     # A thing is named in the path, an account in some queries too.
     if any(each["in"] == "path" or each["name"] == "account" for each in parameters) or path.endswith("/metrics"):
         wanted.append("404")
     if method not in SAFE:
-        wanted += ["404", "409", "413"]
+        wanted += ["409", "413"]
+        if "/auth/" not in path:  # a body can name what is not there
+            wanted.append("404")
     if any(each["name"] == "If-Match" for each in parameters):
         wanted.append("412")
     return sorted(set(wanted))

@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
@@ -23,6 +23,11 @@ Part = str | int
 
 class Page(BaseModel, Generic[Item]):
     """Some items of a list, and where the next ones begin."""
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """What generated clients call it: `OrderPage`, of `OrderOut`."""
+        return f"{params[0].__name__.removesuffix('Out')}Page"
 
     items: list[Item]
     next_cursor: str | None = Field(default=None, description="Give it as `cursor` for the next page; null on the last one.")

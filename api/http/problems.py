@@ -35,6 +35,10 @@ class Stale(errors.AlgoTrendyError):
     """What the caller wants to change is no longer what the caller saw (If-Match)."""
 
 
+class DeskElsewhere(errors.MarketDataUnavailable):
+    """Only the account's desk can tell, and this process has none. That is how it was started, and no fault of anything."""
+
+
 class TooManyRequests(errors.AlgoTrendyError):
     """The caller asks too often.
 
@@ -65,6 +69,7 @@ _KINDS = (
     (errors.AmbiguousOutcome, 503, "outcome-unknown", "Outcome unknown"),
     (errors.BrokerError, 503, "broker-unavailable", "Venue out of reach"),
     (errors.BadMarketFile, 422, "bad-market-file", "Bad market file"),
+    (errors.UnknownTimeframe, 422, "invalid-input", "Invalid input"),
     (errors.MarketDataError, 503, "market-data-unavailable", "No market data"),
     (errors.ChannelError, 503, "channel-unavailable", "Source out of reach"),
     (errors.ModelError, 503, "model-unavailable", "Model out of reach"),
@@ -178,7 +183,8 @@ def of_error(request_id: str, error: errors.AlgoTrendyError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     what, not_done, next_step = error.what, error.not_done, error.next_step
     if status >= 500:
-        _log.warning("%s: %s", type(error).__name__, error, extra={"request_id": request_id})
+        level = logging.DEBUG if isinstance(error, DeskElsewhere) else logging.WARNING
+        _log.log(level, "%s: %s", type(error).__name__, error, extra={"request_id": request_id})
     if isinstance(error, errors.StoreUnavailable) or status == 500:
         # Its words are for whoever runs the desk: they may name files and hosts.
         what = "the database cannot be reached at the moment" if status == 503 else "the desk could not do this"
@@ -192,6 +198,20 @@ def kind_of(error: errors.AlgoTrendyError) -> tuple[int, str, str]:
         if isinstance(error, base):
             return status, kind, title
     return 500, "internal", "Internal error"
+
+
+def cut_off(request_id: str) -> Response:
+    """The answer to what was still at work when the server ended."""
+    return problem(
+        request_id,
+        503,
+        "server-ends",
+        "Server ends",
+        "the server ended before the answer was made",
+        not_done="What was asked may be half done",
+        next_step="Look at the state before you ask again; under an Idempotency-Key a write is not done twice",
+        headers={"Retry-After": "5", "Connection": "close"},
+    )
 
 
 def unhandled(request_id: str) -> Response:
@@ -217,13 +237,19 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     request_id = context_of(request.scope).request_id
     if not isinstance(error, HTTPException):
         return unhandled(request_id)
-    status, detail, headers = error.status_code, str(error.detail), dict(error.headers or {})
+    status, detail, headers, next_step = error.status_code, str(error.detail), dict(error.headers or {}), ""
+    if status == 404:  # a thing that is not there is told by `NotFound`
+        detail, next_step = (
+            "nothing is at this path",
+            "Check it, also for a slash at its end; the description of the API lists every path",
+        )
     if status == 400:  # what FastAPI says to bytes that are no text; to other bodies that are no JSON it says 422
         status, detail = 422, "the body is no JSON in UTF-8"
     if status == 405:
         headers["Allow"] = ", ".join(allowed_methods(request.scope))
+        detail, next_step = f"this path takes no {request.method}", f"It takes {headers['Allow']}"
     kind, title = _BY_STATUS.get(status, (f"http-{status}", HTTPStatus(status).phrase))
-    return problem(request_id, status, kind, title, detail, not_done="Nothing was done", headers=headers)
+    return problem(request_id, status, kind, title, detail, not_done="Nothing was done", next_step=next_step, headers=headers)
 
 
 async def on_validation(request: Request, error: Exception) -> Response:
@@ -235,7 +261,8 @@ async def on_validation(request: Request, error: Exception) -> Response:
     if any(tuple(item["loc"]) == ("body",) for item in error.errors()) and not _is_json(request):
         next_step = "Send the body as JSON, and say so with `Content-Type: application/json`"
     found = [
-        FieldProblem(location=".".join(str(part) for part in item["loc"]), message=str(item["msg"])) for item in error.errors()
+        FieldProblem(location=".".join(map(str, item["loc"])), message=str(item["msg"]).removeprefix("Value error, "))
+        for item in error.errors()
     ]
     return problem(
         request_id,

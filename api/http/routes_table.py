@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import get_args, get_origin
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -17,10 +20,11 @@ from starlette.types import Scope
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """`template` is the path with its parameters' names in it; `query` the names that may stand in the query."""
+    """`template` is the path with its parameters' names in it; `query` the names that may stand in the query, and whether each
+    may stand there several times."""
 
     template: str
-    query: frozenset[str]
+    query: Mapping[str, bool]
 
 
 class RoutesTable:
@@ -31,7 +35,7 @@ class RoutesTable:
 
     def fill(self, routes: Sequence[BaseRoute]) -> None:
         for route in api_routes(routes):
-            query = frozenset(_query_names(route.dependant))
+            query = dict(_query_names(route.dependant))
             self._facts.setdefault(route.endpoint, RouteFacts(str(route.path_format), query))
 
     def template(self, endpoint: object) -> str | None:
@@ -39,22 +43,31 @@ class RoutesTable:
         return None if facts is None else facts.template
 
     async def known_query_only(self, connection: HTTPConnection) -> None:
-        """A dependency of every route: a query parameter that is not known is refused, as a field of a body is."""
+        """A dependency of every route: a query parameter that is not known is refused, as a field of a body is. So is one that is
+        given twice: whoever reads the request on its way could take the one for the other."""
         if not connection.scope["query_string"]:
             return
         facts = self._facts.get(connection.scope.get("endpoint"))
         if facts is None:
             return
-        unknown = sorted(set(connection.query_params) - facts.query)
-        if unknown:
+        given = Counter(name for name, _ in connection.query_params.multi_items())
+        refused = [(name, "Extra inputs are not permitted") for name in given if name not in facts.query]
+        refused += [(name, "Give it once") for name in given if given[name] > 1 and not facts.query.get(name, True)]
+        if refused:
             raise RequestValidationError(
-                [{"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"} for name in unknown]
+                [{"type": "extra_forbidden", "loc": ("query", name), "msg": message} for name, message in sorted(refused)]
             )
 
 
 def api_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
     """Every route of ours, those of included routers under their full paths."""
     return (context for context in iter_route_contexts(routes) if isinstance(context.original_route, APIRoute))
+
+
+def makes_another(scope: Scope) -> bool:
+    """Whether a request that is done a second time makes a second thing: it is answered 201 Created."""
+    routes = api_routes(scope["app"].routes)
+    return any(route.status_code == HTTPStatus.CREATED for route in routes if route.matches(scope)[0] is Match.FULL)
 
 
 def allowed_methods(scope: Scope) -> list[str]:
@@ -75,11 +88,15 @@ def dependants(root: Dependant) -> Iterator[Dependant]:
         yield from dependants(each)
 
 
-def _query_names(root: Dependant) -> Iterator[str]:
+def _query_names(root: Dependant) -> Iterator[tuple[str, bool]]:
     for each in dependants(root):
         for field in each.query_params:
             annotation = field.field_info.annotation
             if isinstance(field.field_info, Query) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                yield from (inner.alias or name for name, inner in annotation.model_fields.items())
+                yield from ((inner.alias or name, _is_list(inner.annotation)) for name, inner in annotation.model_fields.items())
             else:
-                yield field.alias
+                yield field.alias, _is_list(annotation)
+
+
+def _is_list(annotation: object) -> bool:
+    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))

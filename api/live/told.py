@@ -17,6 +17,7 @@ _TOPICS: Mapping[str, tuple[str, ...]] = {
     "order_sent": (ORDERS,),
     "order_denied": (ORDERS,),
     "order_cancelled": (ORDERS,),
+    "order_ended": (ORDERS,),
     "fill_booked": (ORDERS,),
     "gate_decided": (ORDERS,),
     "slippage_alert": (ORDERS,),

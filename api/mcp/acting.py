@@ -40,6 +40,9 @@ class Arguments(BaseModel):
 
 class OfRun(Arguments):
     run_id: Id = Field(description="the run's id")
+    after: int = Field(
+        default=0, ge=0, lt=2**31, description="only events behind this one: `more_events_after` of the last answer"
+    )
 
 
 class OfIntent(Arguments):
@@ -65,7 +68,7 @@ class Nothing(Arguments):
 
 
 async def _get_run(call: Call, arguments: OfRun) -> Result:
-    return Result(await story(call, arguments.run_id))
+    return Result(await story(call, arguments.run_id, arguments.after))
 
 
 async def _list_approvals(call: Call, _: Nothing) -> Result:
@@ -111,8 +114,12 @@ async def _followed(call: Call, run_id: str, note: str) -> Result:
     return Result({**await story(call, run_id), **({"note": note} if note else {})})
 
 
-async def story(call: Call, run_id: str) -> Mapping[str, object]:
-    """How a run stands, and what it told; what was said, where it is a turn of a conversation."""
+async def story(call: Call, run_id: str, after: int = 0) -> Mapping[str, object]:
+    """How a run stands, and what it told; what was said, where it is a turn of a conversation.
+
+    Args:
+        after: the sequence behind which its events are wanted.
+    """
     detail = await runs.get_run(call.state, call.caller, run_id)
     told: dict[str, object] = {"run": detail.run.model_dump(mode="json"), "result": detail.result}
     if detail.waiting:
@@ -120,8 +127,11 @@ async def story(call: Call, run_id: str) -> Mapping[str, object]:
     if detail.run.kind is RunKind.CONVERSATION:
         told["answers"] = await answers(call, detail.run.conversation or "", run_id)
         return told
-    events, _ = await read_run(call.state.database, run_id, 0, _EVENTS)
+    found, _ = await read_run(call.state.database, run_id, after, _EVENTS + 1)
+    events = found[:_EVENTS]
     told["events"] = [_event(event) for event in events if event.kind not in _NOT_SHOWN]
+    if len(found) > len(events):
+        told["more_events_after"] = events[-1].sequence  # get_run reads on from there
     return told
 
 
@@ -209,7 +219,8 @@ def acting_tools() -> list[Offer]:
         Offer(
             name="get_run",
             title="Read a run",
-            description="How a cycle, an order or a question stands: its state, what it waits for, what it told and came to.",
+            description="How a cycle, an order or a question stands: its state, what it waits for, what it told and came to. "
+            f"Up to {_EVENTS} events at once: where there is `more_events_after`, call again with it as `after`.",
             schema=OfRun.model_json_schema(),
             needs=frozenset({Action.READ_ORDERS}),
             run=typed(OfRun, _get_run),

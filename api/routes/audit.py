@@ -22,7 +22,6 @@ router = APIRouter(prefix="/audit", tags=["audit"])
 MOST_VERIFIED = 100_000  # rows that one request may have hashed
 MOST_SHOWN = 20  # findings
 Auditor = Annotated[Principal, allowed(Action.READ_AUDIT)]
-Word = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
 @router.get("", summary="List audit entries")
@@ -30,9 +29,11 @@ async def list_entries(
     state: State,
     who: Auditor,
     page: PageQuery,
-    actor: Word = None,
-    action: Word = None,
-    subject_id: Word = None,
+    actor: Annotated[str | None, Query(min_length=1, max_length=200, description="Who did it.", examples=["user:alice"])] = None,
+    action: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="What was done.", examples=["user.logged_in"])
+    ] = None,
+    subject_id: Annotated[str | None, Query(min_length=1, max_length=200, description="The id of what it was done to.")] = None,
     since: Annotated[Instant | None, Query(description="From this instant on.")] = None,
     until: Annotated[Instant | None, Query(description="Before this instant.")] = None,
 ) -> Page[AuditOut]:
@@ -71,7 +72,9 @@ async def verify_trail(
 
 
 @router.get("/{sequence}", summary="Show an audit entry")
-async def show_entry(state: State, who: Auditor, sequence: Annotated[int, Path(ge=1, le=2**62)]) -> AuditOut:
+async def show_entry(
+    state: State, who: Auditor, sequence: Annotated[int, Path(ge=1, le=2**62, description="Its number.")]
+) -> AuditOut:
     """One entry, by its number."""
     async with audit_trail(who, state.database) as trail:
         row = await trail.get(sequence)

@@ -25,6 +25,7 @@ from api.schemas.conversations import (
 )
 from api.services.cursors import place, time_and_id
 from api.services.runs import asked, new_run_id
+from api.services.turns import require_room
 from api.state import ApiState
 from graph.conversation.titles import title_of
 from trading_core.auth.permissions import Action, Principal
@@ -110,7 +111,8 @@ async def post_message(
     """Ask a question or wish for an order. It goes to the agents that it belongs to, or to those that it names; follow the run's
     events to see the answer as it is made.
 
-    One question at a time: while one is answered, another is refused with 409, which names the run that is open.
+    One question at a time: while one is answered, another is refused with 409, which names the run that is open. Of all threads
+    together, a user may have 20 open at once on an account; one more is refused with 429.
     """
     run_id = new_run_id(RunKind.CONVERSATION, who, key)
     async with _one_at_a_time(state, conversation, run_id):
@@ -119,6 +121,8 @@ async def post_message(
             open_run = await _open_run(uow, conversation)
             if open_run is not None and open_run != run_id:
                 raise _busy(open_run)
+            if open_run is None:
+                await require_room(uow, who, found.account_id)
             if not found.title:
                 found = await uow.conversations.rename(conversation, title_of(body.text), state.clock.now())
         record = await state.runs.request_turn(who, found, body.text, run_id=run_id)

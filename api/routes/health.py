@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from starlette.requests import Request
 
 from api.http.dependencies import SAYS_WHO, State, identify
+from api.http.openapi import KNOWN_OR_NOT
 from api.schemas.health import AliveOut, ReadyOut
 from api.services.readiness import readiness
 from api.state import ApiState
@@ -23,7 +24,10 @@ async def is_alive() -> AliveOut:
 
 
 @router.get(
-    "/ready", summary="Is the process fit to be asked?", responses={503: {"model": ReadyOut, "description": "It is not."}}
+    "/ready",
+    summary="Is the process fit to be asked?",
+    responses={503: {"model": ReadyOut, "description": "It is not."}},
+    openapi_extra=KNOWN_OR_NOT,
 )
 async def is_ready(state: State, request: Request, response: Response) -> ReadyOut:
     """Its database answers at the right revision, and it still holds the accounts it runs. Details need `audit:read`."""
@@ -42,5 +46,5 @@ async def _may_know(state: ApiState, request: Request) -> bool:
         return False
 
 
-root_router.add_api_route("/livez", is_alive, methods=["GET"], name="is_alive_at_root")
-root_router.add_api_route("/readyz", is_ready, methods=["GET"], name="is_ready_at_root", response_model=ReadyOut)
+root_router.add_api_route("/livez", is_alive, methods=["GET", "HEAD"], name="is_alive_at_root")
+root_router.add_api_route("/readyz", is_ready, methods=["GET", "HEAD"], name="is_ready_at_root", response_model=ReadyOut)

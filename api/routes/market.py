@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -26,6 +26,7 @@ from trading_core.indicators.summary import summarise
 router = APIRouter(prefix="/accounts/{account}/market", tags=["market"], route_class=SharedRoute)
 
 MOST_BARS, USUAL_BARS = 1_000, 200
+_NO_MARKET_YET = datetime(1970, 1, 1, tzinfo=UTC)
 
 Reader = Annotated[OnAccount, on_account(Action.READ_MARKET)]
 Symbol = Annotated[str, Query(min_length=3, max_length=41, description="Of the account's market.", examples=["BTC/USDT"])]
@@ -129,7 +130,7 @@ def _length(system: TradingSystem, code: str | None) -> Timeframe:
 
 def _known_at(system: TradingSystem, as_of: datetime | None) -> datetime:
     now = system.clock.now()
-    return now if as_of is None else min(as_of, now)
+    return now if as_of is None else min(max(as_of, _NO_MARKET_YET), now)
 
 
 def _instrument(one: Instrument, traded: bool) -> InstrumentOut:

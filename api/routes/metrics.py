@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from starlette.requests import Request
 
 from api.http.dependencies import State, identify
+from api.http.openapi import KNOWN_OR_NOT
 from api.http.problems import NotFound
 from api.observability.metrics import Metrics
 from api.state import ApiState
@@ -34,6 +35,7 @@ _HANDED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
         f"In Prometheus' text format, or in OpenMetrics when `Accept` asks for that. Needs `{Action.READ_AUDIT.value}`, or the "
         "metrics token as `Authorization: Bearer`, or to come from the machine itself where the settings allow that."
     ),
+    openapi_extra=KNOWN_OR_NOT,
     response_class=Response,
     responses={
         200: {

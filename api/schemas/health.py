@@ -16,7 +16,7 @@ class AliveOut(Answer):
     status: Literal["alive"] = "alive"
 
 
-class CheckOut(Answer):
+class ReadinessCheckOut(Answer):
     name: str
     passed: bool
     detail: str
@@ -34,9 +34,9 @@ class ReadyOut(Answer):
     )
 
     status: Literal["ready", "not ready"]
-    checks: list[CheckOut] | None = Field(default=None)
+    checks: list[ReadinessCheckOut] | None = Field(default=None)
 
     @classmethod
     def of(cls, checks: tuple[Check, ...], *, shown: bool) -> ReadyOut:
-        listed = [CheckOut.model_validate(check) for check in checks] if shown else None
+        listed = [ReadinessCheckOut.model_validate(check) for check in checks] if shown else None
         return cls(status="ready" if all(check.passed for check in checks) else "not ready", checks=listed)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from api.http.problems import DeskElsewhere
 from api.state import ApiState
 from graph.runs.leases import lease_of
 from graph.system import TradingSystem
 from trading_core.domain.clock import Clock
-from trading_core.domain.errors import MarketDataUnavailable
 
 
 class Worker(StrEnum):
@@ -30,8 +30,8 @@ async def worker_of(state: ApiState, account_id: str) -> Worker:
     if state.desks.get(account_id) is not None:
         return Worker.HERE
     async with state.database.reading() as uow:
-        lease = await uow.leases.get(lease_of(account_id))
-    return Worker.ELSEWHERE if lease is not None and lease.expires_at > state.clock.now() else Worker.NOBODY
+        lease = await uow.leases.held(lease_of(account_id), state.clock.now())
+    return Worker.ELSEWHERE if lease is not None else Worker.NOBODY
 
 
 def desk_here(state: ApiState, account_id: str, what: str) -> TradingSystem:
@@ -41,11 +41,11 @@ def desk_here(state: ApiState, account_id: str, what: str) -> TradingSystem:
         what: that only the desk can tell.
 
     Raises:
-        MarketDataUnavailable: this process does not run the account.
+        DeskElsewhere: this process does not run the account.
     """
     system = state.desks.get(account_id)
     if system is None:
-        raise MarketDataUnavailable(
+        raise DeskElsewhere(
             f"no desk in this process runs account {account_id!r}, and only the desk knows {what}",
             not_done="Nothing was read",
             next_step="Ask the process that runs it, or start one with `algotrendy serve`",

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from api.routes import conversations
 from api.schemas.conversations import NewMessage
 from api.schemas.openai import ChatMessage
+from api.services.turns import require_room
 from api.state import ApiState
 from graph.conversation.titles import title_of
 from trading_core.auth.permissions import Principal
@@ -78,7 +79,9 @@ def thread_of(who: Principal, account_id: str, messages: Sequence[ChatMessage], 
     last = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
     question = messages[last].text.strip() if last >= 0 else ""
     if not question:
-        raise InvalidInput("there is no message of role user with text", not_done="Nothing was asked")
+        raise InvalidInput(
+            "there is no message of role user with text", not_done="Nothing was asked", next_step="Send the question as one"
+        )
     if named:
         key: list[object] = ["named", named]
     else:
@@ -143,6 +146,7 @@ class Threads:
     async def _begin(self, who: Principal, account_id: str, thread: Thread) -> str:
         now, made = self._state.clock.now(), f"{thread.prefix}{secrets.token_hex(4)}"
         async with self._state.database.transaction() as uow:
+            await require_room(uow, who, account_id)  # who asks too much gets no empty threads
             await uow.conversations.add(Conversation(made, account_id, who.name, title_of(thread.question), now, now))
         return made
 

@@ -39,9 +39,9 @@ async def _desk(state: ApiState, account_id: str) -> Check:
     name = f"desk {account_id}"
     try:
         async with state.database.reading() as uow:
-            lease = await uow.leases.get(lease_of(account_id))
+            lease = await uow.leases.held(lease_of(account_id), state.clock.now())
     except AlgoTrendyError as error:
         return Check(name, passed=False, detail=str(error))
-    if lease is None or lease.expires_at <= state.clock.now():
+    if lease is None:
         return Check(name, passed=False, detail="this process holds it, and its right to run it is over")
     return Check(name, passed=True, detail=f"run by {lease.holder} until {lease.expires_at.isoformat()}")

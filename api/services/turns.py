@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from api.http.dependencies import OnAccount, acting_on
+from api.http.problems import TooManyRequests
 from api.live.access import RunFacts, may_see
 from api.live.hub import Hub
 from api.services.desks import Worker, worker_of
 from api.state import ApiState
 from graph.events import FINAL
 from trading_core.auth.identity import Identity
-from trading_core.auth.permissions import Action
+from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotAuthenticated
 from trading_core.persistence.desk_records import StoredEvent
+from trading_core.persistence.records import RunKind
+from trading_core.persistence.unit_of_work import UnitOfWork
 
+MOST_OPEN = 20  # questions of one user on one account, of the 200 turns that a desk takes on at once
+_SOON = 5  # seconds
 ANEW = "(The answer begins anew.)"
 _SHOWN = ("quantity", "notional", "fraction", "limit_price", "stop_price", "take_profit", "time_in_force", "expires_at")
 
@@ -59,6 +64,18 @@ async def require_answered(state: ApiState, account_id: str) -> None:
             f"no desk runs account {account_id!r} now, so nobody can answer",
             not_done="The question was not asked",
             next_step="Start the desk with `algotrendy serve`, then ask again",
+        )
+
+
+async def require_room(uow: UnitOfWork, who: Principal, account_id: str) -> None:
+    """Go on only when the user has not asked so much already that others would wait for it.
+
+    Raises:
+        TooManyRequests: they have.
+    """
+    if await uow.run_requests.open_by(who.name, account_id, RunKind.CONVERSATION) >= MOST_OPEN:
+        raise TooManyRequests(
+            f"{MOST_OPEN} of your questions about {account_id!r} are open: wait for answers, or cancel some", _SOON
         )
 
 

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from api.live.access import RunFacts
 from api.observability.metrics import Metrics
 from tests.http.served import Served, hear, say, served
-from tests.unit.http.manned_cases import events_of, until
+from tests.unit.http.manned_cases import events_of
+from tests.waiting import until
 from trading_core.persistence.desk_records import StoredEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,7 +47,7 @@ async def items(socket: ClientConnection, last: str) -> list[dict[str, Any]]:
 
 async def closed(socket: ClientConnection) -> int:
     """How the server ended it."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         with suppress(ConnectionClosed):
             while True:
                 await socket.recv()
@@ -97,7 +98,6 @@ async def test_prices_and_worths_come_to_whoever_listens(here: Served) -> None:
 
 
 async def test_the_first_frame_says_who_is_there(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.live.socket.AUTH_SECONDS", 0.5)
     for first in ({"type": "auth", "token": "nonsense"}, {"type": "ping"}, {"type": "auth", "token": "x", "more": 1}):
         async with here.socket() as socket:
             await say(socket, **first)
@@ -105,6 +105,7 @@ async def test_the_first_frame_says_who_is_there(here: Served, monkeypatch: pyte
             assert problem["status"] in {401, 422}
             assert "nonsense" not in str(problem)
             assert await closed(socket) == 1008
+    monkeypatch.setattr("api.live.socket.AUTH_SECONDS", 0.1)
     async with here.socket() as silent:
         assert await closed(silent) == 1008
 
@@ -223,7 +224,7 @@ async def test_who_asks_to_go_back_while_events_are_read_is_told_all_of_them(
     monkeypatch.setattr(here.hub.runs, "of", slow)
     async with here.known() as socket:
         await say(socket, type="subscribe", topics=["orders"], account="paper", after=begin)
-        await asyncio.wait_for(reading.wait(), 5)
+        await asyncio.wait_for(reading.wait(), 30)
         await say(socket, type="subscribe", topics=["risk"], account="paper", after=begin)
         await asyncio.sleep(0.2)  # it is there
         go_on.set()
@@ -263,7 +264,7 @@ async def test_what_belongs_to_a_run_that_nobody_knows_is_told_to_nobody(here: S
 
 
 def _sockets(here: Served) -> list[Any]:
-    return [one for socket in here.hub._here for one in socket._followed.values()]  # type: ignore[attr-defined]
+    return [one for socket in here.hub._here for one in socket._followed.values()]
 
 
 async def test_the_end_of_the_server_is_told_to_sockets_and_streams(sqlite_template: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mcp_types import CallToolResult
 
 from tests.http.talking_desk import TalkingDesk, talking_desk
 from trading_core.auth.permissions import Action
+from trading_core.persistence.desk_records import NewEvent
 
 ACTS = {"confirm_order", "approve", "reject", "halt", "run_cycle"}
 QUESTION = "what is our exposure and why did you buy SOL?"
@@ -98,6 +99,26 @@ async def test_a_trader_asks_looks_orders_and_halts(sqlite_copy: Path) -> None:
         assert (await call(client, "get_run", run_id=denied["run"]["id"]))["result"] == denied["result"]
 
 
+async def test_a_run_of_many_events_is_read_to_its_end(sqlite_copy: Path) -> None:
+    async with talking_desk(sqlite_copy) as desk, client_of(desk, await desk.key("trader")) as client:
+        async with desk.system.database.transaction() as uow:
+            record = await uow.runs.last_of_account("paper")
+            assert record is not None
+            at = desk.system.clock.now()
+            steps = [NewEvent("paper", record.id, "noted", at, {"number": number}) for number in range(450)]
+            told_last = (await uow.events.append_many(steps))[-1].sequence
+        seen: list[int] = []
+        after: int | None = 0
+        while after is not None:
+            shown = await call(client, "get_run", run_id=record.id, after=after)
+            assert len(shown["events"]) <= 200
+            seen += [event["data"]["number"] for event in shown["events"] if event["kind"] == "noted"]
+            after = shown.get("more_events_after")
+        assert seen == list(range(450))
+        assert (await call(client, "get_run", run_id=record.id, after=told_last))["events"] == []
+        assert "greater than or equal to 0" in await refused(client, "get_run", run_id=record.id, after=-1)
+
+
 async def test_what_was_asked_can_be_read_where_there_was_no_room_to_follow_it(
     sqlite_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +127,7 @@ async def test_what_was_asked_can_be_read_where_there_was_no_room_to_follow_it(
         answer = await client.call_tool("ask_desk", {"question": QUESTION})
         assert "get_run with run_id" in told(answer)
         assert isinstance(answer.structured_content, dict)
-        await desk.served.doors.state.runs.wait(answer.structured_content["run_id"], 8)
+        await desk.served.doors.state.runs.wait(answer.structured_content["run_id"], 60)
         run = await call(client, "get_run", run_id=answer.structured_content["run_id"])
         assert [one["agent"] for one in run["answers"]] == ["risk", "signal"]
 

@@ -136,7 +136,7 @@ async def test_a_question_for_whose_answer_there_was_no_room_is_not_asked_twice(
         (thread,) = await desk.threads("trader")
         async with desk.system.database.reading() as uow:
             (asked,) = await uow.run_requests.of_conversation(thread.id, 2)
-        await desk.served.doors.state.runs.wait(asked.run_id, 8)
+        await desk.served.doors.state.runs.wait(asked.run_id, 60)
         answer = await client.chat.completions.create(**request)
         assert "24.85 %" in (answer.choices[0].message.content or "")
         assert answer.id == f"chatcmpl-{asked.run_id}"

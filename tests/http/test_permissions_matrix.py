@@ -135,6 +135,8 @@ TABLE = """
 /
     GET    /livez                                        ok  ok  ok  ok  ok  ok  ok
     GET    /readyz                                       ok  ok  ok  ok  ok  ok  ok
+    HEAD   /livez                                        ok  ok  ok  ok  ok  ok  ok
+    HEAD   /readyz                                       ok  ok  ok  ok  ok  ok  ok
     GET    /metrics                                      401 403 403 403 ok  403 ok
     GET    /v1/models                                    401 ok  ok  ok  ok  ok  ok
     GET    /v1/models/{model}                            401 ok  ok  ok  ok  ok  ok

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from tests.http.served import Served, served
-from tests.unit.http.manned_cases import events_of, until
+from tests.unit.http.manned_cases import events_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,7 +76,7 @@ async def test_a_stream_ends_when_its_reader_may_no_longer_see_it(here: Served, 
         following = asyncio.create_task(read(here, run["run_id"]))
         await until(lambda: bool(here.hub._here))
         await here.manned.ask("POST", "/auth/logout-all", "trader")
-        assert [event["kind"] for event in await asyncio.wait_for(following, 5)] == ["run_queued"]
+        assert [event["kind"] for event in await asyncio.wait_for(following, 30)] == ["run_queued"]
         here.manned.doors.known.clear()
         await here.manned.post(f"/runs/{run['run_id']}/cancel")
     finally:
@@ -125,5 +126,5 @@ async def test_a_reader_that_takes_nothing_is_let_go(here: Served, monkeypatch: 
         if message.get("body"):
             await never.wait()
 
-    await asyncio.wait_for(here.manned.doors.app(scope, receive, send), 5)
+    await asyncio.wait_for(here.manned.doors.app(scope, receive, send), 30)
     assert not here.hub._here

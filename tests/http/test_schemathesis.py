@@ -78,7 +78,7 @@ IN_QUERIES = (
 MAKES_SECRETS = ("/auth/login", "/auth/refresh", "/api-keys")
 
 # Whoever has a login could end it here, or be locked out by guesses.
-CHANGES_PASSWORD = "/auth/password"  # noqa: S105
+CHANGES_PASSWORD = "/auth/password"  # noqa: S105 - a path
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Door:
     description: dict[str, Any]
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
     def send(self, who: str, method: str, url: str, headers: dict[str, str], content: bytes | None) -> httpx.Response:
         return self.wait(self._send(who, method, url, headers, content))
@@ -127,10 +127,10 @@ def door(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     thread.start()
     stack = AsyncExitStack()
     try:
-        desk = asyncio.run_coroutine_threadsafe(stack.enter_async_context(estate(location)), loop).result(60)
+        desk = asyncio.run_coroutine_threadsafe(stack.enter_async_context(estate(location)), loop).result(120)
         description = json.loads(json.dumps(desk.here.doors.app.openapi()))
         yield Door(loop, desk, description)
-        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(120)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
@@ -176,7 +176,7 @@ def _conform(door: Door, examples: int) -> None:
             for who in roles_at(path):
                 answer = door.send(who, str(made.method), str(made.url), dict(made.headers), body)
                 door.check(answer, path)
-                case.validate_response(answer, checks=CHECKS)  # type: ignore[arg-type]
+                case.validate_response(answer, checks=CHECKS)
 
         _each(examples, operation.as_strategy(GenerationMode.POSITIVE, path_parameters=ids or None), ask)
         _each(examples, operation.as_strategy(GenerationMode.NEGATIVE), ask)
@@ -237,12 +237,10 @@ def test_no_value_breaks_anything(door: Door) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 def test_the_description_is_kept_long(door: Door) -> None:
     _conform(door, 40)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 def test_no_value_breaks_anything_at_any_place(door: Door) -> None:
     _break(door, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.integration.worlds import ENTRY, config, entry_feed
 from tests.unit.http.doors import Doors, doors
 
 ACCOUNT = "paper"
-SOON = 20.0  # seconds that a run of these tests is given
+SOON = 60.0  # seconds that a run of these tests is given
 
 
 @dataclass(slots=True)
@@ -101,10 +101,3 @@ def events_of(body: str) -> list[dict[str, Any]]:
             assert (int(fields["id"]), fields["event"]) == (event["sequence"], event["kind"])
             found.append(event)
     return found
-
-
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for what nobody tells of."""
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)

@@ -116,7 +116,7 @@ async def test_an_answer_that_comes_too_late_approves_nothing(here: Manned) -> N
     assert late.status_code == 409
     shown = await here.get(f"/approvals/{found['intent']['id']}")
     assert (shown["state"], shown["seconds_left"]) == ("expired", 0)
-    here.system.clock.advance_to(here.system.clock.now() + timedelta(days=1))  # type: ignore[attr-defined]
+    here.system.clock.advance_to(here.system.clock.now() + timedelta(days=1))
     here.doors.state.desks.add(system)
     assert await here.ended(run_id) == "done"
     assert (await here.get("/accounts/paper/orders", run=run_id))["items"] == []

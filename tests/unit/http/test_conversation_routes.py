@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from api.services.turns import MOST_OPEN
 from tests.unit.auth_cases import PASSWORD, ROOT
 from tests.unit.http.manned_cases import Manned, events_of, manned
 from trading_core.auth.roles import Role
@@ -140,6 +141,28 @@ async def test_one_question_at_a_time(here: Manned) -> None:
     assert await here.over(first["run_id"]) == "done"
 
 
+async def test_one_users_questions_leave_room_for_those_of_others(here: Manned) -> None:
+    threads = [await thread(here) for _ in range(MOST_OPEN + 1)]
+    system = here.doors.state.desks.remove("paper")
+    assert system is not None
+    try:  # nobody answers meanwhile
+        bodies = [(f"/conversations/{one}/messages", {"text": f"question {n}"}) for n, one in enumerate(threads)]
+        keyed = {"Idempotency-Key": "the-first-question"}
+        runs = [(await here.post(*bodies[0], headers=keyed))["run_id"]]
+        runs += [(await here.post(path, body))["run_id"] for path, body in bodies[1:MOST_OPEN]]
+        refused = await here.ask("POST", bodies[-1][0], json=bodies[-1][1])
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+        assert "cancel some" in refused.json()["detail"]
+        assert (await here.get(f"/conversations/{threads[-1]}/messages"))["items"] == [], "it was not asked"
+        assert (await here.post(*bodies[0], headers=keyed))["run_id"] == runs[0], "the same question is no further one"
+        others = await here.post(f"/conversations/{await thread(here, 'other')}/messages", {"text": "and mine?"}, "other")
+        await here.post(f"/runs/{runs[1]}/cancel")
+        last = await here.post(*bodies[-1])
+    finally:
+        here.doors.state.desks.add(system)
+    assert [await here.over(run) for run in (runs[0], last["run_id"], others["run_id"])] == ["done"] * 3
+
+
 async def test_a_confirmed_card_is_one_order(here: Manned) -> None:
     shown = await card(here)
     assert shown["state"] == "open"
@@ -176,7 +199,7 @@ async def test_nobody_else_confirms_it_and_nobody_confirms_another_order(here: M
 async def test_an_expired_card_places_nothing(here: Manned) -> None:
     shown = await card(here)
     path = f"/proposals/{shown['id']}"
-    here.system.clock.advance_to(here.system.clock.now() + timedelta(minutes=11))  # type: ignore[attr-defined]
+    here.system.clock.advance_to(here.system.clock.now() + timedelta(minutes=11))
     late = await here.ask("POST", f"{path}/confirm", json={"content_hash": shown["content_hash"]})
     assert late.status_code == 409
     assert ((await here.get(path))["state"], (await here.get(path))["seconds_left"]) == ("expired", 0)

@@ -66,6 +66,9 @@ async def test_logging_out_everywhere_ends_all_logins_and_no_key(desk: Doors) ->
     for other in (f"Bearer {key}", "", " ", "Basic eA=="):
         both = {"X-API-Key": key, "Authorization": other}
         assert (await desk.ask("GET", "/api/v1/auth/me", headers=both)).status_code == 401, "which of them counts?"
+    twice = [("Authorization", f"Bearer {key}"), ("Authorization", "Bearer another")]
+    for two in (twice, twice[::-1], [("X-API-Key", key)] * 2):
+        assert (await desk.client.get("/api/v1/auth/me", headers=two)).status_code == 401, "nor of these"
 
 
 async def test_a_key_may_not_make_keys_nor_log_out(desk: Doors) -> None:

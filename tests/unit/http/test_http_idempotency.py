@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.http.dependencies import Caller, holds_secret
+from api.http.idempotency import Idempotency
 from tests.unit.auth_cases import PASSWORD
-from tests.unit.http.doors import Doors
+from tests.unit.http.doors import Doors, paper_account
 from trading_core.auth.opaque import digest
+from trading_core.domain.errors import StoreUnavailable
+from trading_core.persistence.desk_records import Conversation
+from trading_core.persistence.repositories.kept_answers import KeptAnswersRepository
 
 KEY = {"Idempotency-Key": "0b6c1d1e-6a54"}
 NEW = {"username": "carol", "email": "carol@example.org", "password": PASSWORD.get_secret_value(), "role": "viewer"}
@@ -130,6 +135,109 @@ async def test_a_key_whose_process_died_is_free_again_after_a_while(desk: Doors)
     desk.world.later(seconds=1)
     assert (await desk.ask("POST", "/count", "trader", headers=KEY)).status_code == 201
     assert route.done == 1
+
+
+class Making:
+    """A route that makes something, tells so, and never comes to its answer."""
+
+    def __init__(self, desk: Doors) -> None:
+        self.desk = desk
+        self.made = asyncio.Event()
+        self.fails = False
+        desk.app.add_api_route("/make", self, methods=["POST"], status_code=201)
+
+    async def __call__(self, caller: Caller) -> None:
+        now = self.desk.world.clock.now()
+        async with self.desk.world.database.transaction() as uow:
+            await uow.conversations.add(Conversation(f"c-{self.made.is_set()}", "paper", caller.principal.name, "", now, now))
+        self.made.set()
+        if self.fails:
+            raise RuntimeError("broken after the write")
+        await asyncio.Event().wait()
+
+    async def again(self) -> None:
+        """The same request is not done again, and says so."""
+        answer = await self.desk.ask("POST", "/make", "trader", headers=KEY)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem-type:algotrendy:write-cut-off")
+        assert "use a new key" in answer.json()["next_step"]
+        async with self.desk.world.database.reading() as uow:
+            assert len(await uow.conversations.page("user:trader", limit=10)) == 1
+
+
+async def account(desk: Doors) -> None:
+    async with desk.world.database.transaction() as uow:
+        await paper_account(uow)
+    await desk.as_user("trader")
+
+
+async def test_what_was_made_before_the_server_ended_is_not_made_again(desk: Doors) -> None:
+    await account(desk)
+    route = Making(desk)
+    asking = asyncio.create_task(desk.ask("POST", "/make", "trader", headers=KEY))
+    await route.made.wait()
+    asking.cancel()  # as the server does at its end
+    await asyncio.wait([asking])
+    await route.again()
+
+
+async def test_what_was_made_before_the_time_was_over_is_not_made_again(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    await account(desk)
+    route = Making(desk)
+    times: list[asyncio.Timeout] = []
+
+    def kept(_: float) -> asyncio.Timeout:
+        times.append(asyncio.timeout(None))
+        return times[-1]
+
+    with monkeypatch.context() as timed:
+        timed.setattr("api.http.limits.asyncio", SimpleNamespace(timeout=kept))
+        asking = asyncio.create_task(desk.ask("POST", "/make", "trader", headers=KEY))
+        await route.made.wait()
+        times[0].reschedule(0.0)
+        slow = await asking
+    assert (slow.status_code, slow.json()["type"]) == (503, "urn:problem-type:algotrendy:too-slow")
+    await route.again()
+
+
+async def test_what_was_made_before_an_unforeseen_error_is_not_made_again(desk: Doors) -> None:
+    await account(desk)
+    route = Making(desk)
+    route.fails = True
+    assert (await desk.ask("POST", "/make", "trader", headers=KEY)).status_code == 500
+    await route.again()
+
+
+async def test_what_was_made_before_the_process_died_is_not_made_again(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    await account(desk)
+    route = Making(desk)
+
+    async def dead(*_: object) -> None:
+        """A process that was killed settles nothing."""
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Idempotency, "_settle", dead)
+        asking = asyncio.create_task(desk.ask("POST", "/make", "trader", headers=KEY))
+        await route.made.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+    at_work = await desk.ask("POST", "/make", "trader", headers=KEY)
+    assert at_work.json()["type"] == "urn:problem-type:algotrendy:in-progress"
+    desk.world.later(seconds=2 * desk.state.settings.request_timeout)
+    await route.again()
+
+
+async def test_an_answer_is_given_even_where_it_cannot_be_kept(desk: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(*_: object) -> None:
+        raise StoreUnavailable("the database is gone")
+
+    route = Counting(desk)
+    with monkeypatch.context() as broken:
+        broken.setattr(KeptAnswersRepository, "finish", gone)
+        broken.setattr(KeptAnswersRepository, "drop", gone)
+        assert (await desk.ask("POST", "/count", "trader", headers=KEY)).json() == {"done": 1}
+        route.answers = [JSONResponse({}, 503)]
+        other = {"Idempotency-Key": "another-key"}
+        assert (await desk.ask("POST", "/count", "trader", headers=other)).status_code == 503
 
 
 async def test_a_kept_answer_is_forgotten_after_a_day(desk: Doors) -> None:

@@ -37,7 +37,7 @@ async def test_every_answer_has_the_headers_and_a_name(desk: Doors) -> None:
 
 @pytest.mark.parametrize("name", ["short", "a" * 65, "has space 1", "é" * 10, "-begins-badly"])
 async def test_only_a_sane_request_id_is_taken(desk: Doors, name: str) -> None:
-    answer = await desk.ask("GET", "/livez", headers={"X-Request-ID": name.encode()})  # type: ignore[dict-item]
+    answer = await desk.ask("GET", "/livez", headers={"X-Request-ID": name.encode()})
     assert answer.headers["x-request-id"] != name
 
 
@@ -45,6 +45,7 @@ async def test_only_a_sane_request_id_is_taken(desk: Doors, name: str) -> None:
     ("method", "path", "status", "kind"),
     [
         ("GET", "/api/v1/nowhere", 404, "not-found"),
+        ("GET", "/api/v1/users/", 404, "not-found"),
         ("PATCH", "/api/v1/users", 405, "method-not-allowed"),
         ("GET", "/api/v1/users", 401, "not-authenticated"),
         ("POST", "/api/v1/auth/login", 422, "invalid-input"),
@@ -57,10 +58,13 @@ async def test_every_error_is_a_problem(desk: Doors, method: str, path: str, sta
     assert (answer.status_code, told["status"], told["type"]) == (status, status, f"urn:problem-type:algotrendy:{kind}")
     assert told["instance"] == f"urn:request:{answer.headers['x-request-id']}"
     assert set(told) == {"type", "title", "status", "detail", "not_done", "next_step", "instance", "errors"}
+    assert told["next_step"]
 
 
 async def test_a_method_that_is_not_taken_is_told_which_are(desk: Doors) -> None:
-    assert (await desk.ask("PATCH", "/api/v1/users")).headers["allow"] == "GET, POST"
+    refused = await desk.ask("PATCH", "/api/v1/users")
+    assert refused.headers["allow"] == "GET, POST"
+    assert (refused.json()["detail"], refused.json()["next_step"]) == ("this path takes no PATCH", "It takes GET, POST")
     assert (await desk.ask("OPTIONS", "/api/v1/users/x/role")).headers["allow"] == "PUT"
 
 
@@ -92,6 +96,18 @@ async def test_a_field_or_a_parameter_that_is_not_known_is_refused_and_not_repea
     assert (await desk.ask("GET", "/livez", params={"x": 1})).status_code == 422
 
 
+async def test_a_parameter_is_given_once_but_where_several_are_meant(desk: Doors) -> None:
+    twice = await desk.ask("GET", "/api/v1/users", "admin", params=[("limit", 1), ("limit", 200)])
+    assert (twice.status_code, twice.json()["errors"]) == (422, [{"location": "query.limit", "message": "Give it once"}])
+    several = await desk.ask("GET", "/api/v1/runs", "admin", params=[("state", "done"), ("state", "failed"), ("kind", "cycle")])
+    assert several.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_a_probe_may_ask_without_wanting_an_answer(desk: Doors, path: str) -> None:
+    assert (await desk.ask("HEAD", path)).status_code == (await desk.ask("GET", path)).status_code
+
+
 async def test_a_body_that_is_too_large_is_refused_announced_or_not(desk: Doors) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(30):
@@ -121,6 +137,22 @@ async def test_what_takes_too_long_is_given_up(sqlite_copy: Path) -> None:
         answer = await desk.ask("GET", "/slow")
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem-type:algotrendy:too-slow")
         assert stopped.is_set()
+
+
+async def test_what_is_at_work_when_the_server_ends_is_told_so(desk: Doors) -> None:
+    begun = asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    desk.app.add_api_route("/slow", slow)
+    asking = asyncio.create_task(desk.ask("GET", "/slow"))
+    await begun.wait()
+    asking.cancel()  # as the server does when its time is over
+    answer = await asking
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem-type:algotrendy:server-ends")
+    assert answer.headers["retry-after"] == "5"
 
 
 async def test_what_nobody_foresaw_is_a_problem_and_its_trace_only_in_the_log(
@@ -205,6 +237,21 @@ async def test_a_page_that_is_allowed_may_send_every_header_that_a_route_takes(s
         for name in taken:
             answer = await desk.ask("OPTIONS", "/api/v1/users", headers=asking | {"Access-Control-Request-Headers": name})
             assert answer.status_code == 200, name
+
+
+async def test_a_page_that_is_allowed_may_ask_with_the_clients_of_openai_and_mcp(sqlite_copy: Path) -> None:
+    openais = (
+        "accept,authorization,content-type,user-agent,x-stainless-arch,x-stainless-helper-method,x-stainless-lang,x-stainless-os,"
+        "x-stainless-package-version,x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout"
+    )
+    mcps = "authorization,content-type,mcp-method,mcp-name,mcp-protocol-version"
+    async with doors(sqlite_copy, ApiSettings(allowed_origins=("https://desk.example",)), {}) as desk:
+        for path, headers in (("/api/v1/openai/v1/chat/completions", openais), ("/api/v1/mcp", mcps)):
+            asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
+            answer = await desk.ask("OPTIONS", path, headers=asking | {"Origin": "https://desk.example"})
+            assert answer.status_code == 200, answer.text
+            other = await desk.ask("OPTIONS", path, headers=asking | {"Origin": "https://evil.example"})
+            assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
 
 
 async def test_hsts_where_it_is_set(sqlite_copy: Path) -> None:

@@ -64,6 +64,8 @@ async def test_every_operation_says_what_it_is_who_may_and_what_can_go_wrong(des
             assert {"401", "403"} <= answers.keys(), where
         if "{" in path:
             assert "404" in answers, where
+        for each in operation.get("parameters", ()):
+            assert each["description"], f"{where} {each['name']}"
     assert len(ids) == len(set(ids))
     assert not {"HTTPValidationError", "ValidationError"} & description["components"]["schemas"].keys()
     assert set(description["components"]["securitySchemes"]) == {"bearer", "api_key"}
@@ -77,6 +79,14 @@ async def test_every_body_refuses_what_it_does_not_know(desk: Doors) -> None:
             schema = content["schema"]
             schema = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
             assert schema.get("additionalProperties") is False, f"{method} {path}"
+
+
+async def test_names_are_what_a_generated_client_should_have(desk: Doors) -> None:
+    description = (await desk.ask("GET", "/openapi.json")).json()
+    for name in description["components"]["schemas"]:
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name), name
+    for path, method, operation in _operations(description):
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"]), f"{method} {path}"
 
 
 async def test_every_reference_is_there(desk: Doors) -> None:

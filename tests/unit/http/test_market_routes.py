@@ -86,21 +86,35 @@ async def test_a_market_that_is_not_there_is_refused(desk: Trading, path: str, q
 
 
 @pytest.mark.parametrize(
-    "query", [{"timeframe": "5x"}, {"timeframe": "7m"}, {"limit": "0"}, {"limit": "1001"}, {"as_of": "2025-03-03"}]
+    "query", [{"timeframe": "5x"}, {"timeframe": "9999w"}, {"limit": "0"}, {"limit": "1001"}, {"as_of": "2025-03-03"}]
 )
 async def test_bars_that_cannot_be_meant_are_refused(desk: Trading, query: dict[str, str]) -> None:
-    answer = await desk.doors.ask("GET", HERE + "/market/bars", "trader", params={"symbol": BTC, **query})
-    assert answer.status_code in (422, 503), answer.text
+    answer = await desk.doors.ask("GET", HERE + "/market/bars", "trader", params={"symbol": BTC, "limit": "1000", **query})
+    assert answer.status_code == 422, answer.text
     assert answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/market/bars", "/market/indicators"])
+async def test_a_length_that_the_market_does_not_have_is_answered_with_those_it_has(desk: Trading, path: str) -> None:
+    answer = await desk.doors.ask("GET", HERE + path, "trader", params={"symbol": BTC, "timeframe": "7m"})
+    assert answer.status_code == 422, answer.text
+    assert {"1h", "7m"} <= set(answer.json()["detail"].replace(",", "").split())
+
+
+@pytest.mark.parametrize("path", ["/market/bars", "/market/indicators"])
+async def test_before_all_time_there_were_no_bars(desk: Trading, path: str) -> None:
+    shown = await desk.get(path, symbol=BTC, as_of="0001-01-01T00:00:00Z")
+    assert not shown["bars"]
+
+
 @pytest.mark.parametrize("path", ["/market/ticker", "/market/bars", "/market/indicators", "/market/instruments"])
-async def test_without_the_desk_the_market_says_what_to_do(desk: Trading, path: str) -> None:
+async def test_without_the_desk_the_market_says_what_to_do(desk: Trading, path: str, caplog: pytest.LogCaptureFixture) -> None:
     query: dict[str, Any] = {} if path.endswith("instruments") else {"symbol": BTC}
     async with desk.elsewhere():
         answer = await desk.doors.ask("GET", HERE + path, "trader", params=query)
     assert answer.status_code == 503
     assert "algotrendy serve" in answer.json()["next_step"]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"], "a process without a desk is no fault"
 
 
 async def test_channels_that_are_off_say_why_and_invent_nothing(desk: Trading) -> None:

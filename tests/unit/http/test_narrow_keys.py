@@ -33,6 +33,13 @@ async def paper(desk: Doors) -> Doors:
     return desk
 
 
+async def test_a_key_that_may_less_is_told_so_and_not_that_its_users_role_does(paper: Doors) -> None:
+    narrow = await key_of(paper, "admin", Action.READ_MARKET)
+    answer = await paper.ask("POST", "/api/v1/accounts/paper/risk/halt", json=WHY, headers=narrow)
+    assert answer.status_code == 403
+    assert "or use another login or key" in answer.json()["next_step"]
+
+
 async def test_a_kept_answer_is_not_for_a_key_that_may_less(paper: Doors) -> None:
     assert (await paper.ask("POST", "/api/v1/users", "admin", json=NEW, headers=KEY)).status_code == 201
     narrow = await key_of(paper, "admin", Action.READ_MARKET)

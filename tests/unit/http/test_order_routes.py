@@ -201,10 +201,10 @@ async def test_an_order_is_placed_and_taken_back_by_the_desk(tmp_path: Path) -> 
         ticket = {"symbol": "BTC/USDT", "side": "buy", "notional": "500", "type": "limit", "limit_price": far, "stop_price": stop}
         async with RunManager(desk.system.database, Paced(desk.doors.world.clock), state.log, state.desks, "worker").working():
             asked = await desk.doors.ask("POST", HERE + "/orders", "trader", json=ticket)
-            placed = await state.runs.wait(asked.json()["run_id"], 20)
+            placed = await state.runs.wait(asked.json()["run_id"], 60)
             (order,) = await desk.all_of("/orders", 5, live=True)
             taken = await desk.doors.ask("POST", f"{HERE}/orders/{order['id']}/cancel", "trader")
-            ended = await state.runs.wait(taken.json()["run_id"], 20)
+            ended = await state.runs.wait(taken.json()["run_id"], 60)
         shown = await desk.get(f"/orders/{order['id']}")
     assert (placed.state, ended.state) == (RunState.DONE, RunState.DONE), (placed, ended)
     assert (order["state"], shown["order"]["state"]) == ("open", "cancelled")

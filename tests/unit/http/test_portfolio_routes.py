@@ -64,8 +64,7 @@ async def test_without_the_desk_the_last_runs_prices_are_taken_and_it_says_so(de
     assert worth is not None
     assert (there["priced_by"], there["priced_at"]) == ("last run", iso(worth.at))
     assert {one["symbol"]: one["price"] for one in there["positions"]} == {
-        symbol: held["price"]
-        for symbol, held in worth.content["positions"].items()  # type: ignore[attr-defined]
+        symbol: held["price"] for symbol, held in worth.content["positions"].items()
     }
     assert there["balances"] == here["balances"], "what is held does not depend on who is asked"
     assert there["positions"][0]["is_dust"] is None, "the market's filters are not known here"
