@@ -181,7 +181,7 @@ async def follow(job: dict[str, Any]) -> dict[str, Any]:
             one = Socket(account, run, token, heard) if job["kind"] == "sockets" else Stream(_request(run, token), heard)
             followers.append(one)
             group.append(one)
-            await loop.create_connection(lambda one=one: one, "127.0.0.1", job["port"])  # type: ignore[misc]
+            await loop.create_connection(lambda one=one: one, "127.0.0.1", job["port"])
         await asyncio.gather(*(one.ready for one in group))
     heard.counts_from = time.monotonic_ns()
     print("ready", flush=True)
@@ -189,7 +189,7 @@ async def follow(job: dict[str, Any]) -> dict[str, Any]:
     last: dict[str, int] = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
     deadline = time.monotonic() + _LATE
     wanted = [last[runs[number % len(runs)]] for number in range(len(followers))]
-    while time.monotonic() < deadline and any(map(int.__lt__, (one.last for one in followers), wanted)):  # noqa: ASYNC110
+    while time.monotonic() < deadline and any(map(int.__lt__, (one.last for one in followers), wanted)):  # noqa: ASYNC110 - answers come when they come
         await asyncio.sleep(0.05)
     busy = (time.process_time() - cpu) / (time.monotonic() - began)
     closed = heard.closed

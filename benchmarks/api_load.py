@@ -116,7 +116,7 @@ async def reads(job: dict[str, Any]) -> dict[str, Any]:
         requests = [_request(path, tokens[number % len(tokens)]) for path in paths]
         user = User(requests, number % len(paths), figures)
         users.append(user)
-        await loop.create_connection(lambda user=user: user, "127.0.0.1", ports[number % len(ports)])  # type: ignore[misc]
+        await loop.create_connection(lambda user=user: user, "127.0.0.1", ports[number % len(ports)])
     await asyncio.wait([user.came for user in users], timeout=60)
     came = time.perf_counter() - began
     print("ready", flush=True)

@@ -215,7 +215,7 @@ async def _fill_sqlite(location: str, history: History, tell: Tell) -> None:
         for table in _TABLES:
             tell(f"loading {table.name}")
             names = history.columns(table)
-            into = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+            into = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of the schema itself
             for index in _indexes(table):
                 connection.execute(f"DROP INDEX {index.name}")
             connection.execute("BEGIN")
@@ -248,7 +248,7 @@ async def _fill_postgresql(location: str, history: History, tell: Tell) -> None:
                 await connection.copy_records_to_table(table.name, records=chunk, columns=history.columns(table))
             for index in _indexes(table):
                 await connection.execute(_create(index))
-        await connection.execute(f"UPDATE {audit_head.name} SET sequence = $1, hash = $2", *astuple(history.head))  # noqa: S608
+        await connection.execute(f"UPDATE {audit_head.name} SET sequence = $1, hash = $2", *astuple(history.head))  # noqa: S608 - names of the schema itself
         tell("vacuuming")
         await connection.execute("VACUUM ANALYZE")  # what a running server does by itself
         await connection.execute("CHECKPOINT")

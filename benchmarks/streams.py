@@ -106,7 +106,7 @@ class Ages:
 @asynccontextmanager
 async def desk(base_url: str, clock: RecordedClock) -> AsyncIterator[tuple[Ages, Callable[[], bool]]]:
     """The feed of the desk."""
-    jitter = random.Random(1)  # noqa: S311
+    jitter = random.Random(1)  # noqa: S311 - spreads reconnects
     feed = StreamFeed("binance", [SYMBOL], clock=clock, jitter=jitter, base_url=base_url)
     link, exchange = vars(feed)["_link"], vars(vars(feed)["_rest"])["_exchange"]
     ages, sockets = Ages(exchange), vars(link)["_sockets"]

@@ -115,7 +115,7 @@ async def measure(location: str, rows: int, times: int) -> Measured:
         measured.rates["readings put again"] = await _rate(_BATCH, lambda at, count: store.put(readings(at, count)))
         measured.size = await store.size()
         for name, ask in _questions(store, rows).items():
-            chance, taken = random.Random(7), []  # noqa: S311
+            chance, taken = random.Random(7), []  # noqa: S311 - prices of no market
             for _ in range(times):
                 spot = chance.random()
                 began = time.perf_counter()

@@ -59,7 +59,7 @@ class TimedServer(VenueServer):
     def _protocol(self) -> Any:
         plain, notes = super()._protocol(), self.notes
 
-        class Timed(plain):  # type: ignore[valid-type,misc]
+        class Timed(plain):
             def connection_made(self, transport: asyncio.Transport) -> None:
                 self.line = _Noting(transport, notes)
                 super().connection_made(self.line)

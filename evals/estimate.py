@@ -20,13 +20,20 @@ _SAID_PER_TOKEN = 3  # of an answer: numbers and ids take more tokens than words
 
 
 class TallyingModel(Front):
-    """Says what the model behind it says, and tells the tokens that a language model would have been sent and have answered."""
+    """Says what the model behind it says, and tells the tokens that a language model would have been sent and have answered.
+
+    Attributes:
+        counted: all of it together.
+    """
+
+    counted: Spent = Spent()
 
     async def answer(self, messages: list[BaseMessage], stop: list[str] | None, bound: dict[str, Any]) -> AIMessage:
         said = await super().answer(messages, stop, bound)
         read = -(-len(request_text(messages, told(bound)).encode()) // _BYTES_PER_TOKEN)
         wrote = -(-len((str(said.content) + str(said.tool_calls or "")).encode()) // _SAID_PER_TOKEN)
         usage = {"input_tokens": read, "output_tokens": wrote, "total_tokens": read + wrote}
+        self.counted = self.counted.plus(Spent(1, read, wrote))
         return said.model_copy(update={"usage_metadata": usage})
 
 
@@ -37,12 +44,14 @@ class Estimate:
     Attributes:
         expected: with as many calls as the rules need.
         most: the same calls, each at the most that it is paid for in advance.
+        price: that both are counted at; None when it is not known.
     """
 
     scenarios: int
     repeats: int
     expected: Spent
     most: Spent
+    price: Price | None
 
 
 def tally(trajectory: Trajectory) -> Spent:
@@ -64,7 +73,7 @@ def estimate(tallies: Mapping[str, Spent], repeats: Mapping[str, int], price: Pr
         expected = expected.plus(Spent(calls, read, said, _dollars(price, read, said)))
         read, said = read * _BYTES_PER_TOKEN, most_output * calls
         most = most.plus(Spent(calls, read, said, _dollars(price, read, said)))
-    return Estimate(len(repeats), sum(repeats.values()), expected, most)
+    return Estimate(len(repeats), sum(repeats.values()), expected, most, price)
 
 
 def _dollars(price: Price | None, read: int, said: int) -> Decimal | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from evals.prices import Price
-from trading_core.domain.errors import ModelError
+from trading_core.domain.errors import ConfigurationError, ModelError
 from trading_core.domain.money import ZERO
 
 
@@ -46,6 +46,16 @@ class Spent:
         return self.input_tokens + self.output_tokens
 
 
+def check_priced(label: str, price: Price | None, budget: Budget) -> None:
+    """Raises ConfigurationError for a budget in dollars that nobody could keep, because the model's price is not known."""
+    if budget.dollars and price is None:
+        raise ConfigurationError(
+            f"what {label} costs is not known, and a budget in dollars could not be kept",
+            not_done="Nothing was asked",
+            next_step="Give its price with --prices, or a budget in tokens with --budget-tokens",
+        )
+
+
 class Meter:
     """Reserves and settles. A call whose most possible cost does not fit waits for others to settle; with none under way it is
     refused, and so is everything after it.
@@ -80,7 +90,7 @@ class Meter:
                 raise BudgetSpent(
                     f"a call of up to {wanted.tokens:,} tokens does not fit into what is left of the budget",
                     not_done="It was not made",
-                    next_step="Go on with --resume and a larger budget",
+                    next_step="Go on with a larger budget",
                 )
             self._reserved.append(wanted)
         return wanted

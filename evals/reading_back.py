@@ -12,10 +12,16 @@ from trading_core.domain.orders import Fill
 from trading_core.persistence.records import DecisionRecord, Outcome, RunTrail
 from trading_core.persistence.session import Database
 
+_ORDER = ("market_analysis", "signal", "rebalancing", "risk", "execution")
+
 
 def asked_of(trails: Iterable[RunTrail], price: Price | None) -> tuple[Asked, ...]:
-    """Every agent's answer in every cycle, in the order they were made."""
-    return tuple(_asked(decision, price) for trail in trails for decision in trail.decisions)
+    """Every agent's answer in every cycle, in the order in which a cycle asks them; the ledger keeps them by name."""
+    return tuple(_asked(one, price) for trail in trails for one in sorted(trail.decisions, key=_place))
+
+
+def _place(decision: DecisionRecord) -> int:
+    return _ORDER.index(decision.agent) if decision.agent in _ORDER else len(_ORDER)
 
 
 def _asked(decision: DecisionRecord, price: Price | None) -> Asked:

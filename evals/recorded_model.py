@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import Field
 
-from agents.models.failures import explain
-from evals.answers import Answers, Turn, Turns, request_text
-from evals.meter import BudgetSpent, Meter, Spent
-from evals.model_faults import Front, told
+from evals.answers import Answers, Turn, Turns
+from evals.meter import BudgetSpent, Spent
+from evals.model_faults import told
+from evals.paid_model import PaidModel, Receipts
 from trading_core.domain.errors import InvalidAnswer, ModelError, ModelUnavailable
 
-ATTEMPTS = 3
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 20.0  # seconds between two attempts; the first wait doubles
-_PASSES = frozenset({408, 409, 429})  # statuses below 500 that another attempt may mend
-_OVERHEAD = 64  # tokens of a protocol around the text of a request, at most
-_PER_MESSAGE = 8
 
-
-class RecordedModel(Front):
+class RecordedModel(PaidModel):
     """Answers from the record; asks the model behind it for what is not there, unless it only replays.
 
     Attributes:
         label: how the model is called in the record of the desk.
-        most_output: tokens of an answer, at most; the endpoint is told so.
         replays: whether the model is never asked.
         is_short: whether an answer was missing, because the budget did not allow it or the recording does not hold it.
         given_up: calls that the desk did not wait for to their end, with what they may have cost.
@@ -34,9 +28,7 @@ class RecordedModel(Front):
 
     label: str
     answers: Answers
-    meter: Meter
     turns: Turns
-    most_output: int
     replays: bool = False
     is_short: bool = False
     given_up: dict[Turn, Spent] = Field(default_factory=dict)
@@ -57,7 +49,10 @@ class RecordedModel(Front):
             self.is_short = True
             raise ModelUnavailable(f"{self.answers.path.parent.name} holds no answer to this", not_done="The agent gave none")
         try:
-            return await self._ask(turn, messages, stop, bound)
+            return await self.pay(messages, stop, bound, _OfTurn(turn, self.answers, self.given_up))
+        except BudgetSpent:
+            self.is_short = True
+            raise
         except asyncio.CancelledError:
             self.given_up.setdefault(turn, Spent())
             raise
@@ -68,61 +63,23 @@ class RecordedModel(Front):
         for turn, spent in self.given_up.items():
             self.answers.failed(turn, ModelUnavailable("no answer came in time"), spent)
 
-    async def _ask(self, turn: Turn, messages: list[BaseMessage], stop: list[str] | None, bound: dict[str, Any]) -> AIMessage:
-        most = most_input(messages, told(bound))
-        for attempt in range(1, ATTEMPTS + 1):
-            reserved = await self._reserve(most)
-            self.answers.asking(turn, reserved)
-            try:
-                message = await super().answer(messages, stop, bound)
-            except asyncio.CancelledError:
-                self.given_up[turn] = reserved  # nobody knows what became of it
-                await self.meter.settle(reserved, reserved)
-                raise
-            except Exception as error:
-                explained = explain(error)
-                paid = Spent(calls=1) if _is_free(error) else reserved
-                await self.meter.settle(reserved, paid)
-                self.answers.failed(turn, explained, paid)
-                if attempt == ATTEMPTS or not _may_pass(error, explained):
-                    raise
-                await asyncio.sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)))
-                continue
-            paid = self._paid(message, reserved)
-            await self.meter.settle(reserved, paid)
-            self.answers.said(turn, message, paid)
-            return message
-        raise AssertionError("the last attempt returns or raises")
 
-    async def _reserve(self, most: int) -> Spent:
-        try:
-            return await self.meter.reserve(most, self.most_output)
-        except BudgetSpent:
-            self.is_short = True
-            raise
+@dataclass(frozen=True, slots=True)
+class _OfTurn(Receipts):
+    """One call's line in the record."""
 
-    def _paid(self, message: AIMessage, reserved: Spent) -> Spent:
-        """By the endpoint's own count; the whole reservation where it tells none."""
-        usage = message.usage_metadata
-        return self.meter.cost(usage["input_tokens"], usage["output_tokens"]) if usage else reserved
+    turn: Turn
+    answers: Answers
+    not_waited_for: dict[Turn, Spent]
 
+    def asking(self, reserved: Spent) -> None:
+        self.answers.asking(self.turn, reserved)
 
-def most_input(messages: list[BaseMessage], beside: dict[str, Any]) -> int:
-    """More tokens than a request can have: a token of a byte-level vocabulary stands for a byte at least."""
-    return len(request_text(messages, beside).encode()) + _PER_MESSAGE * len(messages) + _OVERHEAD
+    def said(self, message: AIMessage, paid: Spent) -> None:
+        self.answers.said(self.turn, message, paid)
 
+    def failed(self, error: ModelError, paid: Spent) -> None:
+        self.answers.failed(self.turn, error, paid)
 
-def _status(error: Exception) -> int | None:
-    code = getattr(error, "status_code", None)
-    return code if isinstance(code, int) else None
-
-
-def _is_free(error: Exception) -> bool:
-    """Whether the call was provably turned away before anything was made of it."""
-    code = _status(error)
-    return code is not None and code < 500
-
-
-def _may_pass(error: Exception, explained: ModelError) -> bool:
-    code = _status(error)
-    return isinstance(explained, ModelUnavailable) and (code is None or code >= 500 or code in _PASSES)
+    def given_up(self, reserved: Spent) -> None:
+        self.not_waited_for[self.turn] = reserved

@@ -9,7 +9,7 @@ order. The ledger is read and never written; the gate is the core's own function
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -110,7 +110,7 @@ class Replayed:
 
 async def replay(
     history: History, run_ids: Sequence[str], alternative: Alternative, feed: MarketFeed, *, horizon: int = HORIZON
-) -> AsyncIterator[Replayed]:
+) -> AsyncGenerator[Replayed, None]:
     """Decide runs again, in their order.
 
     Raises:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from evals.answers import Answers, Turns
 from evals.bars import RecordingMissing
 from evals.estimate import Estimate, TallyingModel, estimate, tally
 from evals.lock import only_one
-from evals.meter import Budget, Meter, Spent
+from evals.meter import Budget, Meter, Spent, check_priced
 from evals.play import play
 from evals.prices import FREE, Price
 from evals.prompts import OWN, Prompts
@@ -31,6 +32,7 @@ from evals.world import empty_ledger
 from trading_core.domain.errors import ConfigurationError
 
 SIDE_BY_SIDE = 4
+SCRATCH = "scratch"
 Task = tuple[Scenario, int]
 """One repeat of a scenario."""
 
@@ -77,12 +79,14 @@ class Ended:
     Attributes:
         done: repeats with a result, those of earlier runs included; `skipped` of them could not be run.
         left: repeats that the budget, or the recording, did not reach.
+        price: that the dollars are counted at; None when it is not known.
     """
 
     done: int
     skipped: int
     left: int
     spent: Spent
+    price: Price | None = FREE
 
 
 def ignore(_: Progress) -> None:
@@ -138,7 +142,7 @@ class SuiteRun:
         for result in self.results:
             done, skipped = done + 1, skipped + bool(result.skipped)
         total = len(self.scenarios) * self.results.header.repeats
-        return Ended(done, skipped, total - done, self.meter.spent)
+        return Ended(done, skipped, total - done, self.meter.spent, self.candidate.price)
 
     def _todo(self) -> list[Task]:
         """Repeat after repeat: a run that is cut short has seen as many scenarios as it could."""
@@ -277,8 +281,7 @@ async def _begun(
     spent = Spent() if answers is None or candidate.replay is not None else answers.spent
     meter = Meter(candidate.price, budget, spent if candidate.price is not None else replace(spent, dollars=None))
     try:
-        with TemporaryDirectory(prefix="algotrendy-eval-") as folder:
-            scratch = Path(folder)
+        with _scratch(results.folder / SCRATCH) as scratch:
             yield SuiteRun(
                 results,
                 scenarios,
@@ -297,6 +300,17 @@ async def _begun(
             answers.close()
 
 
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Where worlds live while they are played. In the run's own folder, so that what a killed process left is found again."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _check(results: Results, scenarios: Sequence[Scenario], candidate: Candidate, budget: Budget) -> None:
     header, now = results.header, {scenario.id: content_hash(scenario) for scenario in scenarios}
     if header.model != candidate.label:
@@ -306,12 +320,7 @@ def _check(results: Results, scenarios: Sequence[Scenario], candidate: Candidate
         raise _other(results, f"scenario {changed[0]!r} is not what it was")
     if any(candidate.prompts.hashes.get(name) != prompt for name, prompt in header.prompts.items()):
         raise _other(results, "the agents' prompts are not what they were")
-    if budget.dollars and candidate.price is None:
-        raise ConfigurationError(
-            f"what {candidate.label} costs is not known, and a budget in dollars could not be kept",
-            not_done="Nothing was asked",
-            next_step="Give its price with --prices, or a budget in tokens with --budget-tokens",
-        )
+    check_priced(candidate.label, candidate.price, budget)
 
 
 def _other(results: Results, why: str) -> ConfigurationError:

@@ -12,6 +12,9 @@ from agents.models.spec import ModelSettings
 from trading_core.domain.errors import ConfigurationError, InvalidInput
 from trading_core.domain.money import decimal
 
+LISTED = "March 2026"
+"""When the prices that come with the desk were the provider's; `prices.toml` says where that is from."""
+
 _MILLION = 1_000_000
 
 

@@ -13,8 +13,9 @@ from evals.report.markup import Markup, el, join
 from evals.scorers.calibration import Bin
 
 WIDTH, HEIGHT = 640, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 12, 30
 _MOST_POINTS = 600  # of a line: more than there are pixels
+_FLAT = 0.002  # fraction; what moved by less is not blown up until it looks like much
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,15 @@ class Axes:
 
 
 def lines(title: str, drawn: Sequence[Line], ends: tuple[str, str], *, height: int = HEIGHT, percent: bool = True) -> Markup:
-    """Lines over time; `ends` are what stands below the first and the last point."""
+    """Lines over time; `ends` are what stands below the first and the last point. Shares of something are drawn from zero."""
     drawn = [line for line in drawn if line.points]
     if not drawn:
         return el("p", f"{title}: nothing to draw.", class_="dim")
     ys = [y for line in drawn for _, y in line.points]
     xs = [x for line in drawn for x, _ in line.points]
+    if percent:
+        ys.append(0.0)
+        ys.append(min(min(ys), max(ys) - _FLAT))
     axes = _axes((min(xs), max(xs)), (min(ys), max(ys)), height)
     parts = [
         *_grid_y(axes, percent=percent),

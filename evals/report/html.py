@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from evals.bars import decided_at, prices_of
 from evals.compare import Comparison
 from evals.gate import GateVerdict
 from evals.report import sections
@@ -17,6 +18,7 @@ from evals.report.page import page, section
 from evals.report.talks import talk, wanted
 from evals.report.trails import cycle
 from evals.results import Result, Results
+from evals.schema import Scenario
 from evals.trajectory import Aftermath, Trajectory
 from trading_core.domain.clock import iso
 
@@ -42,7 +44,8 @@ def write_html(
     shown = _shown(found, most)
     header = found.header
     at = f" at {header.endpoint}" if header.endpoint else ""
-    subtitle = f"{header.model}{at}, {found.judged} repeats of {len(header.scenarios)} scenarios, begun {iso(header.started_at)}"
+    begun = f"begun {header.started_at:%Y-%m-%d %H:%M} UTC"
+    subtitle = f"{header.model}{at}, {found.judged} repeats of {len(header.scenarios)} scenarios, {begun}"
     index = [("scores", "Scores"), ("actions", "Actions"), ("calibration", "Calibration"), ("returns", "What followed")]
     index = [*(index if found.suite else []), *([("comparison", "Comparison")] if comparison else [])]
     index += [("scenarios", "Scenarios"), ("trajectories", "Trajectories")]
@@ -107,6 +110,7 @@ def trajectory(result: Result, found: Trajectory) -> Markup:
             ]
         ),
         el("p", found.error, class_="bad said") if found.error else "",
+        _led_up(scenario),
         _scores(result),
         talk(found, question, key) if question is not None else "",
         *(
@@ -117,6 +121,17 @@ def trajectory(result: Result, found: Trajectory) -> Markup:
         _followed(found.aftermath) if found.aftermath else "",
         id=key,
     )
+
+
+def _led_up(scenario: Scenario) -> Markup | str:
+    """The closes that the desk was shown, market by market; what was recorded is not at hand here."""
+    if any(market.recorded for market in scenario.markets):
+        return ""
+    at, charts = decided_at(scenario), []
+    for symbol, prices in prices_of(scenario, None).items():
+        closes = [(bar.opened_at.timestamp(), float(bar.close)) for bar in prices.seen.bars if bar.opened_at < at]
+        charts.append(lines("Close", [Line(symbol, closes)], (f"{len(closes)} bars", iso(at)), height=180, percent=False))
+    return details("Prices before the first decision", *charts)
 
 
 def _scores(result: Result) -> Markup:

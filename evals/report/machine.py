@@ -63,7 +63,7 @@ def write_junit(found: Overview, path: Path, *, verdict: GateVerdict | None = No
         for row in grouped[category]:
             suite.append(_case(row))
     if verdict is not None:
-        gate = ElementTree.SubElement(root, "testsuite", name="gate", tests="1", failures=str(int(not verdict.passed)))
+        gate = ElementTree.SubElement(root, "testsuite", {"name": "gate", **_counts([], gate=verdict)})
         case = ElementTree.SubElement(gate, "testcase", classname="gate", name="thresholds")
         if not verdict.passed:
             _fail(case, f"{len(verdict.reasons)} thresholds were not met", verdict.reasons)
@@ -98,6 +98,7 @@ def _counts(rows: list[Row], gate: GateVerdict | None = None) -> dict[str, str]:
     return {
         "tests": str(len(rows) + int(gate is not None)),
         "failures": str(failed),
+        "errors": "0",
         "skipped": str(sum(bool(row.skipped) for row in rows)),
         "time": f"{sum(row.seconds for row in rows):.3f}",
     }

@@ -17,6 +17,7 @@ from evals.scorers.suite import Suite
 
 WORDS = (Act.ENTER, Act.EXIT, Act.HOLD, Act.ABSTAIN, Act.NONE, Act.FAILED)
 _RETURNS = ("total_return", "versus_holding", "versus_cash", "versus_rules", "max_drawdown")
+_UNITS = {"latency": "seconds", "cost": "US dollars"}
 _GOOD, _POOR = 0.95, 0.7  # from and below which a mean is coloured
 
 
@@ -34,7 +35,9 @@ def scorers(suite: Suite) -> Markup:
         if one.passed is not None:
             judged.append((one.scorer, _share(one.passed), one.passed.count, f"{one.value.value:.1%}" if one.value else None))
         elif one.value is not None and one.scorer not in _RETURNS:
-            measured.append((one.scorer, _interval(one.value), one.value.count))
+            measured.append(
+                (", ".join(filter(None, (one.scorer, _UNITS.get(one.scorer)))), _interval(one.value), one.value.count)
+            )
     told = "Intervals are 95 % bootstrap intervals over scenarios."
     return section(
         "scores",
@@ -190,7 +193,7 @@ def scenarios(rows: Sequence[Row], shown: Iterable[str]) -> Markup:
         body.append(
             (
                 el("a", name, href=f"#{key}") if key in leading else name,
-                row.category,
+                el("td", row.category, class_="w"),
                 state,
                 None if row.desk is None else f"{row.desk:+.2%}",
                 None if row.held is None else f"{row.held:+.2%}",

@@ -38,7 +38,7 @@ def cycle(trail: RunTrail, asked: Sequence[Asked], anchor: str, *, open_: bool =
         join(_answer(one, anchor, known) for one in asked),
         _intents(trail.intents),
         _orders(trail.orders),
-        el("p", f"Worth {digits(worth.equity)}, cash {digits(worth.cash)} after it.", class_="dim") if worth else "",
+        el("p", f"Worth {worth.equity:,.2f}, cash {worth.cash:,.2f} after it.", class_="dim") if worth else "",
         evidence(trail.evidence, anchor) if trail.evidence else "",
         el("p", f"Run {run.id}, snapshot {(run.snapshot_hash or 'none')[:12]}", class_="dim"),
         open_=open_,
@@ -61,7 +61,8 @@ def _word(one: Asked) -> str:
 
 def _answer(one: Asked, anchor: str, known: set[str]) -> Markup:
     cost = "" if one.cost is None or not one.cost else f", ${digits(one.cost)}"
-    spent = f"{one.model_calls} calls, {one.input_tokens + one.output_tokens} tokens, {one.seconds:.2f} s{cost}"
+    calls = f"{one.model_calls} call{'' if one.model_calls == 1 else 's'}"
+    spent = f"{calls}, {one.input_tokens + one.output_tokens} tokens, {one.seconds:.2f} s{cost}"
     state = "no answer" if one.answer is None else "abstained" if one.abstained else ""
     return el(
         "article",

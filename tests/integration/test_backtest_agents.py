@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from api.commands.backtest_agents import backtest_agents
+from api.commands.evals import DATA_VARIABLE
 from data_channels.market.synthetic import SyntheticFeed
 from evals.backtest import Backtest, backtest
 from evals.report.backtest import write_backtest_html, write_backtest_json
@@ -145,8 +149,8 @@ def test_another_future_keeps_the_past_and_the_form(bars: Path) -> None:
     feed = make_feed(window(bars))
     assert isinstance(feed, SyntheticFeed) is False
     after = START + 5 * HOUR
-    other = scrambled(feed, ("BTC/USDT",), after)  # type: ignore[arg-type]  # of recorded bars it is a series
-    then, now = feed.series("BTC/USDT").bars, other.series("BTC/USDT").bars  # type: ignore[attr-defined]
+    other = scrambled(feed, ("BTC/USDT",), after)
+    then, now = feed.series("BTC/USDT").bars, other.series("BTC/USDT").bars
     known = [bar for bar in then if bar.opened_at + HOUR <= after]
     assert list(now[: len(known)]) == known
     assert [bar.opened_at for bar in now] == [bar.opened_at for bar in then]
@@ -159,6 +163,28 @@ async def test_what_cannot_be_a_backtest_is_refused(bars: Path, tmp_path: Path) 
         await backtest(SessionConfig.parse({"market": "live", "venue": "binance", "symbols": ["BTC/USDT"]}), tmp_path)
     with pytest.raises(ConfigurationError, match="the data reaches"):
         await backtest(window(bars, start=START + timedelta(days=90), end=START + timedelta(days=91)), tmp_path)
+
+
+def test_the_command_takes_the_folder_that_eval_takes_and_says_what_it_needs(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    app, called = typer.Typer(), CliRunner()
+    app.command("backtest-agents")(backtest_agents)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ohlcv").symlink_to(bars)
+    options = ["--from", "2025-03-03", "--to", "2025-03-03T01:00", "--checks", "0", "--json"]
+    for given, environment in ((["--data", str(tmp_path / "data")], {}), ([], {DATA_VARIABLE: str(tmp_path / "data")})):
+        done = called.invoke(app, [*options, *given], obj=tmp_path, env=environment)
+        assert done.exit_code == 0, done.exception
+        told = json.loads(done.stdout)
+        assert told["report"]["cycles"] == 2
+        assert Path(told["html"]).is_file()
+    nothing = called.invoke(app, options, obj=tmp_path).exception
+    assert isinstance(nothing, ConfigurationError)
+    assert "--data" in (nothing.next_step or "")
+    wrong = called.invoke(app, [*options, "--data", str(tmp_path)], obj=tmp_path).exception
+    assert "Files are named like" in str(wrong)
 
 
 @pytest.mark.slow

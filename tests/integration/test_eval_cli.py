@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from api.commands.evals import evaluate
+from evals.runner import SCRATCH
 from tests.model_server import ModelServer, faults
 from tests.rules_brain import rules_brain
 from tests.unit.eval_cases import three
@@ -153,6 +154,7 @@ def test_a_killed_suite_goes_on_without_paying_twice(tmp_path: Path, suite: Path
     server.delay = 0.0
     told = desk.told("--resume", "last", "--prices", str(tmp_path / "prices.toml"), "--budget", "50")
     assert (told["done"], told["left"]) == (6, 0)
+    assert not list(desk.home.glob(f"evals/*/{SCRATCH}")), "what the killed process left is gone"
     answered = Counter(json.dumps(request.body, sort_keys=True) for request in server.requests if request.fault is None)
     # Two repeats ask the same twice; more than that are calls that were under way when the process died.
     assert sum(max(0, times - 2) for times in answered.values()) <= jobs

@@ -20,10 +20,9 @@ from evals.recorded import History
 from evals.regate import judge_all
 from evals.replay import Alternative, Change, Replayed, replay
 from graph.config import SessionConfig
-from graph.control.pauses import Pauses
 from graph.folders import Folders
 from graph.system import TradingSystem
-from tests.integration.worlds import ENTRY, config, entry_feed, opened
+from tests.integration.worlds import ENTRY, config, entry_feed, opened, pause, pause_late
 from trading_core.auth.permissions import operator
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import RunError
@@ -73,23 +72,11 @@ async def test_an_operators_word_on_the_same_order_stands(tmp_path: Path, approv
 async def test_an_order_that_was_held_back_after_the_gate_is_held_back_again(tmp_path: Path) -> None:
     """By a pause that came late here; a schedule's budget, or the gate's second look, holds orders back as well."""
     async with opened(tmp_path, USUAL) as system:
-        asked = system.asker.ask
-
-        async def pausing(name: str, *rest: object, **named: object) -> object:
-            if name == "execution":
-                await pause(system, PauseKind.SYMBOL, "SOL/USDT")
-            return await asked(name, *rest, **named)  # type: ignore[arg-type]
-
-        system.asker.ask = pausing  # type: ignore[method-assign,assignment]
+        pause_late(system, "SOL/USDT")
         run_id = await cycle(system)
     change = bought(await decided_again(tmp_path, run_id))
     assert (change.before.verdict, change.before.sent) == (Verdict.APPROVED, False)
     assert not change.differs
-
-
-async def pause(system: TradingSystem, kind: PauseKind, subject: str) -> None:
-    boss = operator("boss", system.desk.account_id)
-    await Pauses(system.database, system.clock).put(boss, system.desk.account_id, kind, subject, "for a test")
 
 
 @pytest.mark.parametrize("agent", ["signal", "risk", "execution"])
@@ -152,7 +139,7 @@ async def test_a_price_that_was_doubted_then_is_doubted_again(tmp_path: Path) ->
         async def elsewhere(*_: object) -> list[str]:
             return ["another source says half of it"]
 
-        system.snapshots._contradicted = elsewhere  # type: ignore[assignment]
+        system.snapshots._contradicted = elsewhere
         run_id = await cycle(system)
     change = bought(await decided_again(tmp_path, run_id))
     assert (change.before.said, change.before.purpose) == ("enter", None)

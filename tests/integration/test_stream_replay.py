@@ -15,6 +15,7 @@ import pytest
 
 from data_channels.market.streaming.feed import StreamFeed
 from tests.integration.tick_replay import FILE, QUOTES, SYMBOL, TRADES, Line, Recording, Replay, candles
+from tests.waiting import until
 from trading_core.domain.clock import SystemClock, from_ms, to_ms
 from trading_core.domain.market import Bar, Timeframe
 
@@ -70,10 +71,7 @@ async def test_no_trade_is_lost_or_counted_twice_across_twenty_disconnects(
     try:
         await replay.play(cuts=cuts, arrived=lambda: feed.metrics.messages, waits=lambda: feed.report()[0].has_gap)
         metrics = feed.metrics
-        for _ in range(2_000):
-            if metrics.trades + metrics.filled >= len(recording.trades):
-                break
-            await asyncio.sleep(0.005)
+        await until(lambda: metrics.trades + metrics.filled >= len(recording.trades))
         assert metrics.reconnects == CUTS
         assert (metrics.trades + metrics.filled, metrics.lost, metrics.late) == (len(recording.trades), 0, 0)
         expected = candles(recording.trades)
@@ -154,14 +152,15 @@ async def test_a_day_of_feed_leaves_nothing_behind() -> None:
     per_hour = len(recording.lines) // HOURS
     cuts = dict.fromkeys(range(per_hour // 2, len(recording.lines), per_hour // 2), 20)
     with Replay(recording) as replay:
-        feed = opened(replay, random.Random(4))
+        feed, nobody_reads = opened(replay, random.Random(4)), asyncio.Lock()
 
         async def read() -> None:
             while True:
                 now = from_ms(replay.now_ms)
-                await feed.ticker(SYMBOL, as_of=now)
-                await feed.bars(SYMBOL, MINUTE, as_of=now, limit=60)
-                await feed.bars(SYMBOL, Timeframe("1h"), as_of=now, limit=2)
+                async with nobody_reads:
+                    await feed.ticker(SYMBOL, as_of=now)
+                    await feed.bars(SYMBOL, MINUTE, as_of=now, limit=60)
+                    await feed.bars(SYMBOL, Timeframe("1h"), as_of=now, limit=2)
                 await asyncio.sleep(0.02)
 
         async def play(first: int, last: int) -> tuple[int, int]:
@@ -171,9 +170,11 @@ async def test_a_day_of_feed_leaves_nothing_behind() -> None:
                 waits=lambda: feed.report()[0].has_gap,
                 lines=range(first * per_hour, last * per_hour),
             )
-            await asyncio.sleep(0.2)
-            gc.collect()
-            return len(asyncio.all_tasks()), len(gc.get_objects())
+            async with nobody_reads:
+                await until(lambda: not feed.report()[0].has_gap)
+                await asyncio.sleep(0.2)  # what has just ended is gone
+                gc.collect()
+                return len(asyncio.all_tasks()), len(gc.get_objects())
 
         reading = asyncio.create_task(read())
         try:

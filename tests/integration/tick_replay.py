@@ -178,12 +178,12 @@ class Replay:
             for socket in tuple(self._sockets[line.stream]):
                 await socket.send_str(frame)
             sent += 1
-            while waits() or (arrived is not None and sent - (arrived() - before) > _ROOM):  # noqa: ASYNC110
+            while waits() or (arrived is not None and sent - (arrived() - before) > _ROOM):  # noqa: ASYNC110 - a reader elsewhere
                 await asyncio.sleep(0.001)
         return sent
 
     async def _subscribed(self) -> None:
-        while not all(self._sockets.values()):  # noqa: ASYNC110
+        while not all(self._sockets.values()):  # noqa: ASYNC110 - clients come when they like
             await asyncio.sleep(0.002)
 
     def _break(self) -> None:

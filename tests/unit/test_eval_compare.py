@@ -152,7 +152,7 @@ def test_a_terminal_shows_what_changed_and_what_flipped(tmp_path: Path) -> None:
     after = {number: [[passed("action", ok=False), measured("tokens", 10.0)]] for number in range(8)}
     console = Console(file=StringIO(), width=160)
     show_comparison(console, compared(tmp_path, before, after), quiet=False)
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = console.file.getvalue()
     assert "Compared with old: 8 scenarios are in both." in shown
     assert re.search(r"action +1 +0 +-1 \(-1 to -1\) +0\.016 +worse", shown)
     assert "tokens" not in shown, "what is the same is not told"

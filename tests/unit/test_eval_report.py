@@ -82,7 +82,7 @@ def results(tmp_path: Path) -> Results:
 
 
 def html_of(results: Results, path: Path, **options: object) -> str:
-    write_html(results, path, **options)  # type: ignore[arg-type]  # of the one function
+    write_html(results, path, **options)
     return path.read_text(encoding="utf-8")
 
 
@@ -117,6 +117,7 @@ def test_numbers_in_the_page_are_those_of_the_run(results: Results, tmp_path: Pa
     assert "#s-made-up-002-0-0-e00000000" not in text, "a made-up one does not"
     assert text.index("made-up-002") < text.index("made-up-000"), "what failed comes first"
     assert "its recording is not here" in text
+    assert "Prices before the first decision" in text, "whoever writes a scenario sees its chart"
     assert "No scenario flipped." in text
     assert html_of(results, tmp_path / "again.html", comparison=compare(results, results)) == text
 
@@ -141,7 +142,16 @@ def test_json_has_everything_but_trajectories(results: Results, tmp_path: Path) 
 def test_junit_is_what_a_ci_reads(results: Results, tmp_path: Path) -> None:
     write_junit(Overview.of(results), tmp_path / "r.xml", verdict=GateVerdict(("too bad",)))
     root = ElementTree.parse(tmp_path / "r.xml").getroot()  # noqa: S314  # our own file
-    assert {key: root.get(key) for key in ("tests", "failures", "skipped")} == {"tests": "5", "failures": "2", "skipped": "1"}
+    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5",
+        "failures": "2",
+        "errors": "0",
+        "skipped": "1",
+    }
+    for suite in root.iter("testsuite"):
+        assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
+        assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
+        assert {"errors", "skipped", "time"} <= set(suite.keys())
     cases = {case.get("name"): case for case in root.iter("testcase")}
     assert [name for name, case in cases.items() if case.find("failure") is not None] == ["made-up-002", "thresholds"]
     failure = cases["made-up-002"].find("failure")
@@ -200,6 +210,17 @@ def test_a_long_line_is_thinned_and_loses_no_fall() -> None:
     assert max(drawn) > 190, "the fall of one bar is there"
 
 
+def test_what_hardly_moved_looks_as_if_it_hardly_moved() -> None:
+    """A curve that rests a hundredth of a percent below zero is no fall."""
+    found = [(float(n), -0.0001 - 1e-7 * (n % 3)) for n in range(50)]
+    text = lines("x", [Line("a", found)], ("then", "now"))
+    path = re.search(r'class="l1" d="([^"]+)"', text)
+    assert path is not None
+    drawn = [float(y) for _, y in re.findall(r"[ML]?([\d.]+),([\d.]+)", path[1])]
+    assert max(drawn) - min(drawn) < 1
+    assert ">0.00%<" in text
+
+
 def test_the_other_charts_show_what_they_were_given() -> None:
     told = [Claim("signal", "BTC/USDT", 0.95, right) for right in (True, False, False, False)]
     text = reliability("Reliability", curve(told))
@@ -224,7 +245,7 @@ def test_a_real_browser_shows_it(results: Results, tmp_path: Path, flags: tuple[
         [browser, *options, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}", (tmp_path / "r.html").as_uri()],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=300,
         check=True,
     )
     assert "Refused to" not in told.stderr, "the page obeys its own policy"

@@ -27,7 +27,7 @@ from evals.model_faults import Front, told
 from evals.prices import FREE, Price, load_prices, price_of
 from evals.prompts import OWN
 from evals.results import ANSWERS, RESULTS, Results, new_header
-from evals.runner import Candidate, Ended, begun
+from evals.runner import SCRATCH, Candidate, Ended, begun
 from evals.schema import Scenario
 from tests.unit.eval_cases import market, scenario, three
 from trading_core.domain.errors import ConfigurationError, ModelUnavailable
@@ -85,6 +85,9 @@ async def test_rules_over_a_suite_and_read_back(tmp_path: Path) -> None:
         assert [a.answer for a in first.trajectory.asked] == [a.answer for a in second.trajectory.asked]
         assert first.trajectory.scenario == one
         assert first.score("schema") is not None
+    entered = found["enters", 0].trajectory
+    assert entered is not None
+    assert [one.agent for one in entered.asked] == ["market_analysis", "signal", "risk", "execution"], "as they were asked"
     again = await run(results, suite, Candidate())
     assert again == ended, "nothing is left to do"
 
@@ -185,6 +188,18 @@ async def test_a_call_that_was_under_way_in_a_kill_counts_as_paid(tmp_path: Path
     assert ended.spent.dollars == Decimal(1) + PAID.of(900, 100) * len(model.asked)
 
 
+async def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    suite = three()[1:2]
+    results = made(tmp_path / "r", suite)
+    left = results.folder / SCRATCH / "world" / "ledger.db"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    async with begun(results, suite, Candidate("openai:test", None, FREE)):
+        assert (results.folder / SCRATCH).exists()
+        assert not left.parent.exists()
+    assert not (results.folder / SCRATCH).exists()
+
+
 async def test_recorded_answers_are_replayed_without_the_model(tmp_path: Path) -> None:
     suite = three()[:2]
     first = made(tmp_path / "first", suite)
@@ -234,7 +249,7 @@ async def test_a_call_that_was_not_waited_for_is_given_up_in_a_replay_too(tmp_pa
             raise AssertionError("nobody sets it")
 
     suite, model = three()[1:2], Hanging(inner=RulesModel(), asked=[])
-    hurried = {**OWN.cycle, "market_analysis": replace(OWN.cycle["market_analysis"], timeout=0.3)}
+    hurried = {**OWN.cycle, "market_analysis": replace(OWN.cycle["market_analysis"], timeout=2.0)}
     first = made(tmp_path / "first", suite)
     ended = await run(first, suite, candidate(model, prompts=replace(OWN, cycle=hurried)), budget=Budget(Decimal(10)))
     assert (ended.done, ended.left, model.asked) == (1, 0, ["hangs"])
@@ -245,7 +260,7 @@ async def test_a_call_that_was_not_waited_for_is_given_up_in_a_replay_too(tmp_pa
     again = await run(second, suite, candidate(None, FREE, replay=first.folder / ANSWERS))
     assert (again.done, again.left) == (1, 0)
     (then,), (now,) = first, second
-    assert [result.score("finished").value for result in (then, now)] == [0.0, 0.0]  # type: ignore[union-attr]
+    assert [result.score("finished").value for result in (then, now)] == [0.0, 0.0]
 
 
 # Parts

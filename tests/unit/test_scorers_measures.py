@@ -189,7 +189,7 @@ def test_an_interval_holds_its_mean_and_does_not_depend_on_the_order(values: lis
     assert found is not None
     assert min(v for _, v in values) - 1e-6 <= found.low <= found.value <= found.high <= max(v for _, v in values) + 1e-6
     shuffled = [*values]
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert mean(shuffled) == found
 
 
