@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
+import openai
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
@@ -43,6 +44,9 @@ _log = logging.getLogger("algotrendy.agents")
 _MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
 _MOST_TOLD = 300  # characters of what was wrong with an answer: the name of a field it made up can be of any length
 _MOST_TOKENS = 10**8  # of one call; an endpoint can report any number, and a column of the record cannot hold any number
+
+UNHEARD = (asyncio.CancelledError, openai.APITimeoutError)
+"""How a model call ends whose answer nobody waited for."""
 
 
 @dataclass(slots=True)
@@ -111,6 +115,9 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
             response = await handler(request)
         except StructuredOutputError as error:
             count_usage(context.usage, error.ai_message)
+            raise
+        except UNHEARD:
+            count_unheard(context.usage, request)
             raise
         for message in response.result:
             if isinstance(message, AIMessage):
@@ -278,6 +285,17 @@ def count_usage(usage: Usage, message: AIMessage) -> None:
     if message.usage_metadata:
         usage.input_tokens += _bounded(message.usage_metadata["input_tokens"])
         usage.output_tokens += _bounded(message.usage_metadata["output_tokens"])
+
+
+def count_unheard(usage: Usage, request: ModelRequest[Any]) -> None:
+    """Add about what was asked, of a call whose answer is given up: it is paid for, and nobody says what it cost."""
+    asked = [request.system_message, *request.messages]
+    usage.input_tokens += tokens_of("".join(message.text for message in asked if message is not None))
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a text has: a token of English has four characters."""
+    return _bounded(-(-len(text) // 4))
 
 
 def _bounded(tokens: int) -> int:

@@ -18,7 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
-from agents.agent import apart, count_usage, explained
+from agents.agent import UNHEARD, apart, count_unheard, count_usage, explained, tokens_of
 from agents.chat_roster import CHAT_ROSTER, ChatSpec
 from agents.grounding import cited, problems
 from agents.outcome import Usage
@@ -128,7 +128,11 @@ class _Bounds(AgentMiddleware[Any, ChatContext]):
             return ModelResponse(result=[paid])
         if usage.model_calls == self._spec.model_calls or usage.tool_calls >= _MOST_TOOL_CALLS:
             request = request.override(tools=[])  # it has to answer now
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except UNHEARD:
+            count_unheard(usage, request)
+            raise
         for message in response.result:
             if isinstance(message, AIMessage):
                 count_usage(usage, message)
@@ -177,7 +181,7 @@ class ChatAgent:
         """One answer to a question, told to `hearer` as it comes. Never raises for what a model does."""
         started = time.perf_counter()
         spoken = _Spoken(hearer, context)
-        why = ""
+        why, is_cut_off = "", False
         with invoking(f"chat_{self.spec.name}", self._model, run_id=context.run_id):
             try:
                 async with asyncio.timeout(self.spec.timeout):
@@ -191,6 +195,9 @@ class ChatAgent:
                 if type(known) is ModelError:
                     _log.exception("agent %s failed in a way nobody foresaw in a conversation", self.spec.name)
                 why = str(known)
+                is_cut_off = isinstance(error, TimeoutError)
+            if spoken.is_full or is_cut_off:
+                context.usage.output_tokens += tokens_of(spoken.text)
         if not why and not spoken.text.strip():
             why = str(InvalidAnswer("the model's answer is empty"))
         content = spoken.text.strip() if not why else f"The {_spoken_name(self.spec.name)} agent could not answer: {why}"

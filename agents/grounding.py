@@ -20,6 +20,7 @@ from tools.context import Evidence
 
 MOST_PROBLEMS = 20  # one already holds an answer back; thousands would only fill the record
 _MOST_SHOWN = 60  # characters of a claim
+_LARGEST = 1_000  # digits before or after the point of a number; a claim has fewer
 
 _ID = re.compile(r"e[0-9a-f]{8}")
 _CITATION = re.compile(r"\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\](?:\s*\[e[0-9a-f]{8}(?:\s*,\s*e[0-9a-f]{8})*\])*")
@@ -206,7 +207,8 @@ def _as_number(leaf: object) -> Decimal | None:
         value = Decimal(str(leaf))
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    # An id such as `12e345678901` reads as a number with which no arithmetic can be done.
+    return value if value.is_finite() and abs(value.adjusted()) <= _LARGEST else None
 
 
 def _leaves(value: object) -> Iterator[object]:

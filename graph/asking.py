@@ -40,7 +40,11 @@ class Decided:
 
 
 class Asker:
-    """The agents of one desk."""
+    """The agents of one desk.
+
+    Attributes:
+        control: what people have set for them, and who is being asked just now, in cycles and in conversations.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class Asker:
         self._computed: dict[str, Computed] = {}
         self._on_record: dict[str, dict[tuple[str, str], DecisionRecord]] = {}
         self._reading = asyncio.Lock()
-        self._control = AgentControl(desk.account_id, database, clock)
+        self.control = AgentControl(desk.account_id, database, clock)
         self._ruled: dict[AgentName, Agent[Answer]] = {}
 
     def tell(self, kind: EventKind, run_id: str, /, **data: Any) -> None:
@@ -87,7 +91,7 @@ class Asker:
             subject=subject,
             most_calls=agent.spec.model_calls,
         )
-        async with self._control.asking(name, run_id) as ruling:
+        async with self.control.asking(name, run_id) as ruling:
             if ruling.silenced:
                 outcome = agent.silent(subject, ruling.silenced)
             else:

@@ -26,15 +26,16 @@ class Bookkeeping:
         self._followed: dict[str, str] = {}
 
     @contextmanager
-    def following(self, intent: TradeIntent, run_id: str) -> Iterator[None]:
-        """Until the block ends, fills of the intent's order belong to this run, and so does the stop that protects what they
+    def following(self, run_id: str, *intents: TradeIntent) -> Iterator[None]:
+        """Until the block ends, fills of the intents' orders belong to this run, and so do the stops that protect what they
         brought, whoever reads them of the venue."""
-        key = make_client_order_id(intent.intent_id)
-        self._followed[key] = run_id
+        keys = [make_client_order_id(intent.intent_id) for intent in intents]
+        self._followed.update(dict.fromkeys(keys, run_id))
         try:
             yield
         finally:
-            self._followed.pop(key, None)
+            for key in keys:
+                self._followed.pop(key, None)
 
     async def reconcile(self, run_id: str = "") -> AccountView:
         """Book what the venue did, compare everything with it, and tell what still differs.

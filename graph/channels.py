@@ -31,6 +31,7 @@ from data_channels.sentiment.x_api import XApi
 from data_channels.sink import ReadingSink
 from data_channels.store.base import TimeSeriesStore
 from data_channels.store.channel import StoredChannel
+from data_channels.store.retention import Retention
 from trading_core.domain.clock import Clock
 from trading_core.domain.errors import ConfigurationError
 from trading_core.domain.market import MarketFeed
@@ -43,12 +44,14 @@ class ChannelAccess:
     Attributes:
         keys: secrets by name, such as `glassnode-api-key`; what is missing switches its source off, and it says so.
         store: path or URL of where readings are kept; None for the home folder's file.
+        retention: for how long; None for ever.
         urls: other hosts that speak a source's API, by the source's name: mirrors, proxies, test servers.
     """
 
     keys: Mapping[str, SecretStr] = field(default_factory=lambda: MappingProxyType({}))
     urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     store: str | None = None
+    retention: Retention | None = None
 
     def url(self, name: str, usual: str) -> str:
         """Where a source is."""

@@ -20,6 +20,7 @@ EventKind = Literal[
     "order_sent",
     "order_denied",
     "order_cancelled",
+    "order_ended",
     "fill_booked",
     "slippage_alert",
     "venue_differs",

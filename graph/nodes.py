@@ -18,6 +18,7 @@ from graph.caution import silent
 from graph.context import CycleContext
 from graph.control.budgets import orders_left
 from graph.proposals import IntentMaker, shown_to_execution, shown_to_risk
+from graph.runs.told import ended_short, told_about
 from graph.state import CycleState, SymbolTask
 from graph.wanted import wanted
 from trading_core.auth.permissions import Principal
@@ -161,6 +162,8 @@ async def gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
     intents: list[TradeIntent] = []
     verdicts: dict[str, Verdict] = {}
     paused = await ctx.paused()
+    async with ctx.database.reading() as uow:
+        known = await told_about(uow, state["run_id"], "gate_decided")  # by this step, before it was cut off
     for intent, principal in _wanted(state, ctx, snapshot):
         if paused.bars(intent.symbol, intent.side):
             continue
@@ -170,7 +173,8 @@ async def gate(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:
             proposed, decision = intent, await ctx.desk.propose(principal, intent)
         intents.append(proposed)
         verdicts[proposed.intent_id] = decision.verdict
-        ctx.asker.tell("gate_decided", state["run_id"], intent=proposed, wanted=intent.quantity, decision=decision)
+        if proposed.intent_id not in known:
+            ctx.asker.tell("gate_decided", state["run_id"], intent=proposed, wanted=intent.quantity, decision=decision)
     return {"intents": intents, "verdicts": verdicts}
 
 
@@ -223,32 +227,39 @@ async def execution(state: CycleState, runtime: Runtime[CycleContext]) -> CycleS
     async with ctx.database.reading() as uow:
         left = await orders_left(uow, run_id, ctx.clock.now())
         out = {order.intent_id for order in await uow.orders.of_run(run_id)}  # by this step, before it was cut off
-    for intent in approved:
-        # Exits do not depend on the execution agent, on pauses or on what a schedule may send; entries are not sent without its
-        # word, and not beyond those.
-        style = "now" if intent.side is Side.SELL else styles.get(intent.symbol, "skip")
-        barred = paused.bars(intent.symbol, intent.side) or (intent.side is Side.BUY and left == 0)
-        if style == "skip" or (barred and intent.intent_id not in out):
-            continue
-        result = await ctx.desk.submit(ctx.principals["execution"], intent.intent_id, WorkingStyle(style))
-        if isinstance(result, RiskDecision):
-            ctx.asker.tell("order_denied", run_id, intent=intent, decision=result)
-        else:
-            sent.append(result.client_order_id)
-            if left is not None and intent.intent_id not in out:  # those that are out were counted already
-                left = max(left - 1, 0)
-            ctx.asker.tell("order_sent", run_id, order=result)
-    await _watch(ctx, run_id, sent)
+        known = await told_about(uow, run_id, "order_sent") if out else frozenset[str]()
+    with ctx.books.following(run_id, *approved):
+        for intent in approved:
+            # Exits do not depend on the execution agent, on pauses or on what a schedule may send; entries are not sent without
+            # its word, and not beyond those.
+            style = "now" if intent.side is Side.SELL else styles.get(intent.symbol, "skip")
+            barred = paused.bars(intent.symbol, intent.side) or (intent.side is Side.BUY and left == 0)
+            if style == "skip" or (barred and intent.intent_id not in out):
+                continue
+            result = await ctx.desk.submit(ctx.principals["execution"], intent.intent_id, WorkingStyle(style))
+            if isinstance(result, RiskDecision):
+                ctx.asker.tell("order_denied", run_id, intent=intent, decision=result)
+            else:
+                sent.append(result.client_order_id)
+                if left is not None and intent.intent_id not in out:  # those that are out were counted already
+                    left = max(left - 1, 0)
+                if result.client_order_id not in known:
+                    ctx.asker.tell("order_sent", run_id, order=result)
+        await _watch(ctx, run_id, sent)
     return {"orders": sent}
 
 
 async def _watch(ctx: CycleContext, run_id: str, sent: Sequence[str]) -> None:
-    """Follow fresh orders for a moment, so that fills are booked and stops placed at once."""
+    """Follow fresh orders for a moment, so that fills are booked, stops placed, and what found no counterpart is told at once."""
     for _ in range(WATCHES if sent else 0):
         await ctx.clock.sleep(WATCH_SECONDS)
         live = {order.client_order_id for order in (await ctx.books.sync(run_id)).live_orders}
         if not live & set(sent):
             break
+    async with ctx.database.reading() as uow:
+        ended = await ended_short(uow, run_id, sent)
+    for order in ended:
+        ctx.asker.tell("order_ended", run_id, order=order)
 
 
 async def record(state: CycleState, runtime: Runtime[CycleContext]) -> CycleState:

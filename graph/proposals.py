@@ -29,7 +29,12 @@ def shown_to_risk(snapshot: Snapshot, signals: Mapping[str, Signal], plan: Rebal
         row: dict[str, object] = {"symbol": symbol, "action": signal.action, "price": number(price)}
         if signal.action == "enter" and signal.stop_price is not None:
             distance = (price - Decimal(str(signal.stop_price))) / price * 100
-            row |= {"stop_price": signal.stop_price, "stop_distance_percent": round(float(distance), 3)}
+            fees = 2 * snapshot.instruments[symbol].taker_fee * 100
+            row |= {
+                "stop_price": signal.stop_price,
+                "stop_distance_percent": round(float(distance), 3),
+                "round_trip_fees_percent": round(float(fees), 3),
+            }
         rows.append({**row, "conviction": signal.conviction, "reason": signal.reason[:300]})
     acting = {row["symbol"] for row in rows}
     moves = [

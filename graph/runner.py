@@ -18,6 +18,7 @@ from langgraph.runtime import RunControl
 from graph.context import CycleContext
 from graph.runs.ending import TOLD_LAST, end_run
 from graph.runs.ids import run_id_at
+from graph.runs.told import told_about
 from graph.state import CycleState
 from graph.telemetry import traced
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError, StoreUnavailable
@@ -97,26 +98,27 @@ class Runner:
         return await traced(record, self.go(record))
 
     async def resume(self, run_id: str) -> RunResult:
-        """Take a run up where its last checkpoint left it.
+        """Take a run up where its last checkpoint left it. It is under way again: what its intents reserve is held for them.
 
         Raises:
             RunError: there is no such run, it is for whoever serves the account to go on with, or what it knew is no longer to be
                 had.
         """
-        async with self.context.database.reading() as uow:
+        async with self.context.database.transaction() as uow:
             record, request = await uow.runs.get(run_id), await uow.run_requests.get(run_id)
-        if record is None:
-            raise RunError(
-                f"there is no run {run_id!r}", not_done="Nothing was resumed", next_step="`algotrendy runs` lists them"
-            )
-        if record.state in (RunState.DONE, RunState.CANCELLED):
-            return RunResult(run_id, record.state)
-        if request is not None:  # perhaps no cycle at all; and whoever serves the account claims it first
-            raise RunError(
-                f"run {run_id!r} was asked for at a door, as {record.kind.value}",
-                not_done="Nothing was resumed",
-                next_step="`algotrendy serve` goes on with it by itself",
-            )
+            if record is None:
+                raise RunError(
+                    f"there is no run {run_id!r}", not_done="Nothing was resumed", next_step="`algotrendy runs` lists them"
+                )
+            if record.state in (RunState.DONE, RunState.CANCELLED):
+                return RunResult(run_id, record.state)
+            if request is not None:  # perhaps no cycle at all; and whoever serves the account claims it first
+                raise RunError(
+                    f"run {run_id!r} was asked for at a door, as {record.kind.value}",
+                    not_done="Nothing was resumed",
+                    next_step="`algotrendy serve` goes on with it by itself",
+                )
+            await uow.runs.set_state(run_id, RunState.RUNNING, at=self.context.clock.now())
         return await traced(record, self.go(record))
 
     async def go(
@@ -206,8 +208,9 @@ async def _is_over(uow: UnitOfWork, run_id: str) -> bool:
 
 
 async def tell_approvals(context: CycleContext, run_id: str, intents: Sequence[str]) -> None:
-    """Tell what an operator is asked about."""
+    """Tell what an operator is asked about, once."""
     async with context.database.reading() as uow:
-        asked = [(await uow.intents.get(key), await uow.approvals.get(key)) for key in intents]
+        known = await told_about(uow, run_id, "approval_requested")
+        asked = [(await uow.intents.get(key), await uow.approvals.get(key)) for key in intents if key not in known]
     for intent, approval in asked:
         context.asker.tell("approval_requested", run_id, intent=intent, approval=approval)

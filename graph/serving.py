@@ -128,6 +128,8 @@ async def serving(
                 keys=options.keys,
             )
             desks.add(await stack.enter_async_context(opened))
+            async with database.transaction() as uow:  # whoever had the account is gone, whatever its claims say
+                await uow.run_requests.release_others(account_id, holder)
         if failed.done():
             failed.result()  # a right was lost while the accounts were opened: nothing is begun
         if configs:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from data_channels.base import Channel
 from data_channels.crosscheck import Finding
+from graph.caution import unlike_bars
 from trading_core.domain.clock import iso
 from trading_core.domain.errors import MarketDataError, RunError, UnknownSymbol
 from trading_core.domain.intents import digest
@@ -78,7 +79,7 @@ class Snapshots:
 
     async def take(self, as_of: datetime, view: AccountView, tickers: Mapping[str, Ticker]) -> tuple[Snapshot, dict[str, object]]:
         """The snapshot of this instant, and its content to be kept under its hash."""
-        bars = await self._bars(as_of)
+        bars = await self._bars(as_of, self._symbols)
         prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
         equity = view.portfolio.equity(prices)
         content = _Content(
@@ -93,7 +94,7 @@ class Snapshots:
             state=view.risk.trading_state.value,
             drawdown=fraction_lost(view.risk.peak_equity, equity),
             limits=self._limits(),
-            doubts=await self._doubts(as_of, tickers),
+            doubts=await self._doubts(as_of, tickers, bars),
         )
         kept = _CONTENT.dump_python(content, mode="json")
         return self._build(content, kept, bars), kept
@@ -102,12 +103,14 @@ class Snapshots:
         """A kept snapshot, its bars read again.
 
         Raises:
-            RunError: the feed no longer tells the same, so the run cannot go on with what it knew.
+            RunError: the desk was started with other symbols or bars since, or the feed no longer tells the same, so the run
+                cannot go on with what it knew.
         """
         if content is None:
             raise RunError(f"snapshot {content_hash[:12]!r} is not on record", next_step="Start a new run")
         kept = _CONTENT.validate_python(content)
-        bars = await self._bars(kept.as_of)
+        self._require_same_desk(kept)
+        bars = await self._bars(kept.as_of, kept.symbols)
         seen = replace(kept, bars={symbol: self._digests.of(symbol, rows) for symbol, rows in bars.items()})
         snapshot = self._build(seen, _CONTENT.dump_python(seen, mode="json"), bars)
         if snapshot.content_hash != content_hash:
@@ -117,6 +120,18 @@ class Snapshots:
                 next_step="Start a new run, or give the same market data",
             )
         return snapshot
+
+    def _require_same_desk(self, kept: _Content) -> None:
+        """A symbol more is none of the run's business; one less, or other bars, are not what it decided on."""
+        gone = [symbol for symbol in kept.symbols if symbol not in self._symbols]
+        if not gone and kept.timeframe == str(self._timeframe):
+            return
+        raise RunError(
+            f"the run was begun by a desk of {', '.join(kept.symbols)} on {kept.timeframe} bars, and this one was started with"
+            f" {', '.join(self._symbols)} on {self._timeframe} bars",
+            not_done="The run was not resumed",
+            next_step="Start a new run; others that wait go on at a desk with their symbols and bars",
+        )
 
     async def look(self, as_of: datetime, view: AccountView) -> Snapshot:
         """What is known at this instant, to answer a question from.
@@ -130,6 +145,7 @@ class Snapshots:
         windows = await asyncio.gather(
             *(_if_readable(self._feed.bars(symbol, frame, as_of=as_of, limit=WINDOW)) for symbol in wanted)
         )
+        bars = {symbol: tuple(rows or ()) for symbol, rows in zip(wanted, windows, strict=True)}
         prices = {symbol: ticker.last for symbol, ticker in tickers.items()}
         known = all(symbol in prices for symbol in view.portfolio.held())
         return Snapshot(
@@ -138,7 +154,7 @@ class Snapshots:
             symbols=names,
             instruments=self._desk.instruments,
             tickers=tickers,
-            bars={symbol: tuple(rows or ()) for symbol, rows in zip(wanted, windows, strict=True)},
+            bars=bars,
             channels=await self._readings(as_of),
             portfolio=view.portfolio,
             open_orders=view.live_orders,
@@ -147,7 +163,7 @@ class Snapshots:
             drawdown=fraction_lost(view.risk.peak_equity, view.portfolio.equity(prices)) if known else Decimal(0),
             limits=self._limits(),
             content_hash="",
-            doubts=await self._doubts(as_of, tickers),
+            doubts=await self._doubts(as_of, tickers, bars),
         )
 
     def at_hand(self, content_hash: str) -> Snapshot | None:
@@ -179,28 +195,41 @@ class Snapshots:
         return snapshot
 
     async def tickers(self, portfolio: Portfolio, as_of: datetime) -> dict[str, Ticker]:
-        """Last known prices of the session's symbols and of all that is held."""
+        """Last known prices of the session's symbols and of all that is held.
+
+        Raises:
+            RunError: something is held that the market does not list.
+            MarketDataError: a price cannot be read.
+        """
         names = list(dict.fromkeys((*self._symbols, *portfolio.held())))
-        found = await asyncio.gather(*(self._feed.ticker(name, as_of=as_of) for name in names))
+        try:
+            found = await asyncio.gather(*(self._feed.ticker(name, as_of=as_of) for name in names))
+        except UnknownSymbol as error:
+            raise RunError(
+                f"what the account is worth is not known, for not all that it holds has a price: {error.what}",
+                not_done="Nothing was decided or traded",
+                next_step="Start the desk with every symbol that is held; what the venue lists no more, move out of the account",
+            ) from error
         return {name: ticker for name, ticker in zip(names, found, strict=True) if ticker is not None}
 
-    async def _bars(self, as_of: datetime) -> dict[str, tuple[Bar, ...]]:
-        found = await asyncio.gather(
-            *(self._feed.bars(symbol, self._timeframe, as_of=as_of, limit=WINDOW) for symbol in self._symbols)
-        )
-        return {symbol: tuple(rows) for symbol, rows in zip(self._symbols, found, strict=True)}
+    async def _bars(self, as_of: datetime, symbols: Sequence[str]) -> dict[str, tuple[Bar, ...]]:
+        found = await asyncio.gather(*(self._feed.bars(symbol, self._timeframe, as_of=as_of, limit=WINDOW) for symbol in symbols))
+        return {symbol: tuple(rows) for symbol, rows in zip(symbols, found, strict=True)}
 
     async def _readings(self, as_of: datetime) -> dict[str, ChannelReport]:
         asked = [(channel, symbol) for channel in self._channels for symbol in self._symbols]
         reports = await asyncio.gather(*(channel.report(symbol, as_of=as_of) for channel, symbol in asked))
         return {f"{channel.kind}:{symbol}": report for (channel, symbol), report in zip(asked, reports, strict=True)}
 
-    async def _doubts(self, as_of: datetime, tickers: Mapping[str, Ticker]) -> dict[str, str]:
-        if self._contradicted is None:
-            return {}
-        found = await asyncio.gather(*(self._contradicted(symbol, as_of, tickers.get(symbol)) for symbol in self._symbols))
-        told = {symbol: "; ".join(map(str, findings)) for symbol, findings in zip(self._symbols, found, strict=True)}
-        return {symbol: text for symbol, text in told.items() if text}
+    async def _doubts(self, as_of: datetime, tickers: Mapping[str, Ticker], bars: Mapping[str, Sequence[Bar]]) -> dict[str, str]:
+        """What is said against prices: by other sources, and by the bars before them."""
+        told = {symbol: [unlike_bars(tickers[symbol], bars[symbol])] for symbol in self._symbols if symbol in tickers}
+        if self._contradicted is not None:
+            found = await asyncio.gather(*(self._contradicted(symbol, as_of, tickers.get(symbol)) for symbol in self._symbols))
+            for symbol, findings in zip(self._symbols, found, strict=True):
+                told.setdefault(symbol, []).extend(map(str, findings))
+        texts = {symbol: "; ".join(filter(None, said)) for symbol, said in told.items()}
+        return {symbol: text for symbol, text in texts.items() if text}
 
     def _limits(self) -> dict[str, str]:
         """Those that an agent's choice can run into."""
@@ -221,10 +250,10 @@ class Snapshots:
 
 
 async def _if_readable(reading: Awaitable[T]) -> T | None:
-    """What is read; None of a market that cannot be read now."""
+    """What is read; None of a market that cannot be read now, or is listed no more."""
     try:
         return await reading
-    except MarketDataError:
+    except (MarketDataError, UnknownSymbol):
         return None
 
 

@@ -27,6 +27,7 @@ from data_channels.base import Channel, NotConfigured
 from data_channels.hub import ChannelHub
 from data_channels.store.base import TimeSeriesStore
 from data_channels.store.open import open_store
+from data_channels.store.thinning import thinned_out
 from graph.accounts import VenueAccess, venue_broker
 from graph.asking import Asker
 from graph.bookkeeping import Bookkeeping
@@ -302,6 +303,8 @@ async def _open_hub(
     except StoreUnavailable as error:  # another process of this home keeps them
         _log.warning("readings are not kept by this process: %s", error)
         sink = None
+    if sink is not None and keys.retention is not None:
+        await stack.enter_async_context(thinned_out(sink, keys.retention, clock))
     hub = await stack.enter_async_context(open_hub(config.channels, config.symbols, keys, clock=clock, feeds=[market], sink=sink))
     with suppress(TimeoutError):  # what has not answered by then is told as that
         async with asyncio.timeout(_FIRST_READINGS):

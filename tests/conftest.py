@@ -28,6 +28,7 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("repeatable")
 
+SLOW_MAY_TAKE = 4 * 3_600  # seconds of one test: what takes minutes here takes an hour where the machine is slow
 _RUN = pytest.StashKey[TestRun]()
 
 
@@ -40,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _RUN in config.stash:
         config.stash[_RUN].close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_MAY_TAKE))
 
 
 @pytest.fixture(scope="session")

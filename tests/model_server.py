@@ -87,7 +87,7 @@ class ModelServer:
     api_key: str | None = None
     """When given, any other key is a 401."""
     side_by_side: Callable[[Body], tuple[str, int]] | None = None
-    """The group that a request belongs to, and of how many: none of them is answered before all of them are here (10 s at
+    """The group that a request belongs to, and of how many: none of them is answered before all of them are here (30 s at
     most, then a 500). So a test of what runs together asks nothing of the machine's pace."""
     requests: list[RecordedRequest] = field(default_factory=list, init=False)
 
@@ -182,7 +182,7 @@ class ModelServer:
         if self.side_by_side is not None:
             group, size = self.side_by_side(body)
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await self._groups.setdefault(group, asyncio.Barrier(size)).wait()
             except (TimeoutError, asyncio.BrokenBarrierError):
                 return _error(status(500), given_key)

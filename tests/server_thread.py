@@ -67,7 +67,7 @@ class ServerThread:
         server = self
 
         class KeptProtocol(H11Protocol):
-            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            def connection_made(self, transport: asyncio.Transport) -> None:
                 super().connection_made(transport)
                 # asyncio sets this only on sockets made with an explicit protocol; without it each answer waits 40 ms for an ACK.
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

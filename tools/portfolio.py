@@ -6,31 +6,27 @@ from tools.base import NoArguments, SymbolArguments, Tool
 from tools.context import Facts, ToolContext, number
 from trading_core.auth.permissions import Action
 from trading_core.domain.orders import Order, Purpose
+from trading_core.domain.positions import Position
+from trading_core.domain.snapshot import Snapshot
 
 
 async def _portfolio(context: ToolContext, _: NoArguments) -> Facts:
     snapshot = context.snapshot
     portfolio = snapshot.portfolio
-    equity = portfolio.equity(snapshot.prices)
+    # Without the price of a holding equity is unknown, and so is every share of it; what is held is told all the same.
+    equity = portfolio.equity(snapshot.prices) if portfolio.held().keys() <= snapshot.prices.keys() else None
     holdings = [
-        {
-            "symbol": symbol,
-            "quantity": number(position.quantity),
-            "value": number(position.value(snapshot.prices[symbol])),
-            "weight": number(snapshot.weight(symbol)),
-            "average_cost": number(position.average_cost),
-            "unrealised": number(position.unrealised(snapshot.prices[symbol])),
-        }
+        {"symbol": symbol, "quantity": number(position.quantity), **_worth(snapshot, position)}
         for symbol, position in portfolio.held().items()
-        if not snapshot.instruments[symbol].is_dust(position.quantity, snapshot.prices[symbol])
+        if not _is_dust(snapshot, position)
     ]
     return {
         "currency": portfolio.currency,
         "equity": number(equity),
         "cash": number(portfolio.cash),
-        "cash_weight": number(portfolio.cash / equity) if equity > 0 else None,
+        "cash_weight": number(portfolio.cash / equity) if equity is not None and equity > 0 else None,
         "realised": number(portfolio.realised),
-        "drawdown": number(snapshot.drawdown),
+        "drawdown": number(snapshot.drawdown) if equity is not None else None,
         "trading_state": snapshot.state,
         "holdings": holdings,
         "open_entry_orders": sum(order.purpose is Purpose.ENTRY for order in snapshot.open_orders),
@@ -40,20 +36,37 @@ async def _portfolio(context: ToolContext, _: NoArguments) -> Facts:
 async def _position(context: ToolContext, arguments: SymbolArguments) -> Facts:
     snapshot = context.snapshot
     symbol = snapshot.known(arguments.symbol)
-    position, price = snapshot.portfolio.position(symbol), snapshot.prices.get(symbol)
-    if position.quantity == 0 or (price is not None and snapshot.instruments[symbol].is_dust(position.quantity, price)):
+    position = snapshot.portfolio.position(symbol)
+    if position.quantity == 0 or _is_dust(snapshot, position):
         return {"symbol": symbol, "held": False, "open_orders": _orders(context, symbol)}
     return {
         "symbol": symbol,
         "held": True,
         "quantity": number(position.quantity),
-        # Without a price a holding is still held; what it is worth is not known.
-        "value": None if price is None else number(position.value(price)),
-        "weight": None if price is None else number(snapshot.weight(symbol)),
-        "average_cost": number(position.average_cost),
-        "unrealised": None if price is None else number(position.unrealised(price)),
+        **_worth(snapshot, position),
         "open_orders": _orders(context, symbol),
     }
+
+
+def _is_dust(snapshot: Snapshot, position: Position) -> bool:
+    """What has no price, or is not listed, is never taken for dust: nobody knows what it is worth."""
+    price, instrument = snapshot.prices.get(position.symbol), snapshot.instruments.get(position.symbol)
+    return price is not None and instrument is not None and instrument.is_dust(position.quantity, price)
+
+
+def _worth(snapshot: Snapshot, position: Position) -> Facts:
+    """What a holding is worth and cost; without a price it is still held, and why its worth is not known is told."""
+    price = snapshot.prices.get(position.symbol)
+    known = snapshot.portfolio.held().keys() <= snapshot.prices.keys()
+    worth = {
+        "value": None if price is None else number(position.value(price)),
+        "weight": number(snapshot.weight(position.symbol)) if known else None,
+        "average_cost": number(position.average_cost),
+        "unrealised": None if price is None else number(position.unrealised(price)),
+    }
+    if position.symbol not in snapshot.instruments:
+        return {**worth, "why": "the venue does not list it" + (" and it has no price: not valued" if price is None else "")}
+    return worth if price is not None else {**worth, "why": "it has no price now: not valued"}
 
 
 async def _open_orders(context: ToolContext, _: NoArguments) -> Facts:

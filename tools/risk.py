@@ -23,13 +23,13 @@ async def _volatilities(context: ToolContext, _: NoArguments) -> Facts:
     for symbol in snapshot.symbols:
         summary = context.computed.indicators(symbol)
         if symbol in held and summary is not None:
-            fee = snapshot.instruments[symbol].taker_fee
+            instrument = snapshot.instruments.get(symbol)
             rows.append(
                 {
                     "symbol": symbol,
                     "weight": number(snapshot.weight(symbol)),
                     "volatility": summary.realised_volatility_20,
-                    "taker_fee": number(fee),
+                    "taker_fee": number(instrument.taker_fee if instrument is not None else None),
                 }
             )
     return {"unit": "annualised %", "held": rows}

@@ -33,13 +33,17 @@ async def answer(ctx: TurnContext, name: AgentName) -> None:
     if name in ctx.begun:
         told.begin_anew()
     told.tell("agent_started", subject=", ".join(ctx.symbols))
-    ruling = await ctx.control.of(name, run_id)
-    if ruling.silenced:
-        content = f"The {name.replace('_', ' ')} agent does not answer now: {ruling.silenced}."
-        await _keep(
-            ctx, told, Message(conversation_id, 0, run_id, Author.AGENT, name, content, {"silenced": True}, ctx.clock.now())
-        )
-        return
+    async with ctx.system.asker.control.asking(name, run_id) as ruling:
+        if ruling.silenced:
+            content = f"The {name.replace('_', ' ')} agent does not answer now: {ruling.silenced}."
+            silent = Message(conversation_id, 0, run_id, Author.AGENT, name, content, {"silenced": True}, ctx.clock.now())
+            await _keep(ctx, told, silent)
+        else:
+            await _talk(ctx, name, told, by_rules=ruling.by_rules)
+
+
+async def _talk(ctx: TurnContext, name: AgentName, told: Told, *, by_rules: bool) -> None:
+    run_id, conversation_id = ctx.question.run_id, ctx.question.conversation_id
     spec = CHAT_ROSTER[name]
     cards = Cards(ctx.system, ctx.who, run_id, conversation_id, lambda card: told.tell("proposal_made", **_card(card)))
     context = ChatContext(
@@ -54,7 +58,7 @@ async def answer(ctx: TurnContext, name: AgentName) -> None:
         symbols=ctx.symbols,
         journal=LedgerJournal(ctx.system.database, ctx.clock, run_id, name, is_new=name not in ctx.begun),
     )
-    agent = ctx.system.chat.get(name, (RulesModel(), RULES_MODEL_NAME) if ruling.by_rules else None)
+    agent = ctx.system.chat.get(name, (RulesModel(), RULES_MODEL_NAME) if by_rules else None)
     try:
         outcome = await agent.talk(ctx.question.content, history(ctx.before), context, told)
     except BaseException:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from graph.runs.event_data import decision_json, jsonable
 from graph.runs.orders import OrderTicket, TicketType, make_intent
+from graph.runs.told import told_events
 from graph.system import TradingSystem
 from tools.context import Facts, number
 from trading_core.auth.permissions import Principal
@@ -27,7 +28,6 @@ from trading_core.persistence.desk_records import Proposal
 LASTS = timedelta(minutes=10)
 MOST_CARDS = 10  # of one answer; a model that makes more has lost its way
 ORDER_OF_CARD = "order-"  # how the run of a card's order is called, before the card's id
-_EVENTS = 500  # read at once
 NOTE = "nothing was sent; the operator has to confirm the card"
 
 
@@ -113,12 +113,7 @@ class Cards:
     async def _was_told(self, card_id: str) -> bool:
         """Whether the process that made a card lived long enough to tell of it."""
         async with self.system.database.reading() as uow:
-            after = 0
-            while page := await uow.events.of_run(self.run_id, after, _EVENTS):
-                if any(event.kind == "proposal_made" and event.data.get("proposal") == card_id for event in page):
-                    return True
-                after = page[-1].sequence
-        return False
+            return any(event.data.get("proposal") == card_id for event in await told_events(uow, self.run_id, "proposal_made"))
 
 
 async def require_near(card: Proposal, system: TradingSystem) -> None:

@@ -52,6 +52,7 @@ async def confirm(
         if (system := runs.desk(proposal.account_id)) is not None:  # where another process has it, its run asks the same
             await require_near(proposal, system)
         async with database.transaction() as uow:
+            await uow.claims.take(proposal.account_id)  # of two yeses at once, the second sees what the first did
             known = await _own(uow, who, proposal_id)
             if known.state is ProposalState.OPEN:
                 await require_not_paused(uow, proposal.account_id, ticket)  # while it can still be left open

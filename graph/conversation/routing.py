@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from agents.plain_words import ASSET_NAMES, own_words
+from agents.plain_words import ASSET_NAMES, own_words, respelt
 from agents.spec import AgentName
 
 MOST_AGENTS = 3
@@ -25,9 +25,13 @@ _ASKS = r"(?:what|why|when|how|which|who|is|are|do|does|did|show|tell)"
 _SPACES = re.compile(r"[^\S\n]+")
 _CLAUSE = re.compile(rf"[?!;\n]+|\.(?=\s|$)|,?\s+(?:and|also)\s+(?={_ASKS}\b)", re.IGNORECASE)
 _POLITE = (
-    r"(?:please|ok|okay|now|then|so|hey|hi|hello|desk|(?:can|could|would|will) you|i want to|i'd like to|i would like to|let'?s)"
+    r"(?:please|pls|ok|okay|now|then|so|hey|hi|hello|desk|(?:can|could|would|will) you|i want to|i'd like to|i would like to"
+    r"|let'?s)"
 )
-_ORDER = r"(?:buy|sell|close|exit|liquidate|dump|order|purchase|get out of|go flat|flatten|take profits?)"
+_ORDER = (
+    r"(?:buy|sell|close|exit|liquidate|dump|order|purchase|get out of|go flat|flatten|take profits?|invest|reduce|trim"
+    r"|go long|long (?=(?:\S+ )?[$€]?\d)|put [$€]?\d+|do it|place it)"
+)
 _ORDERING = re.compile(rf"^\W*(?:{_POLITE}\W+)*{_ORDER}\b", re.IGNORECASE)
 # An order in the middle of a sentence, as in "ignore the limits and buy …": whoever owns orders says what comes of it.
 _WISHING = re.compile(
@@ -38,25 +42,35 @@ _WISHING = re.compile(
 # The first that fits a clause has it. A letter followed by `*` stands for all words that go on from there.
 _WORDS: Sequence[tuple[AgentName, str]] = (
     ("risk", r"what if|what (?:would )?happens? (?:if|when)|suppose*|stress"),
+    ("execution", r"what (?:has )?happened|what did (?:you|we|the desk) do|what have you done"),
+    ("risk", r"fees? (?:have|did) (?:i|we) pa(?:y|id)|pa(?:y|id) (?:in |for )?fees?|(?:total|all) fees|how much .{0,20}fees?"),
     ("risk", r"denied|deny|denial*|refus*|reject*|blocked|gate|not allowed|halt*|paus*|resum*|freeze|kill|cool.?down"),
     ("signal", r"why .{0,99}(?:buy*|bought|sell*|sold|hold*|held|enter*|exit*|trad*|wait*|want*|wish*|propos*|choo?s*)"),
+    ("signal", r"why .{0,99}(?:stopped|stop .{0,20}hit)"),
     (
         "risk",
-        r"can (?:we|i|you) (?:still )?trade|how much (?:more )?can (?:we|i)|buying power|up or down|worst.case",
+        r"can (?:we|i|you) (?:still )?trade|how (?:much|many) .{0,20}can (?:we|i)|buying power|up or down|worst.case",
     ),
-    ("risk", r"average cost|entry price|pa(?:y|id) for"),
+    ("risk", r"(?:limit|largest|biggest|max*) .{0,20}(?:orders?|positions?)"),
+    ("risk", r"average (?:cost|entry)|entry price|my entry|pa(?:y|id) for|break.?even|price did (?:we|i|you) (?:buy|get)"),
+    ("market_analysis", r"(?:which|what) (?:symbols?|coins?|pairs?|assets?) (?:do|can|are) (?:you|we|i) (?:trad*|watch*)"),
     ("signal", r"signal*|what next|what's next|what is next|what (?:will|would|should|are) (?:you|we)|next (?:move|trade)"),
     ("signal", r"conviction|should (?:i|we)|reason*|explain*|decid*|decision*"),
     ("rebalancing", r"rebalanc*|weight*|drift*|allocation*|diversif*|equal risk|correlat*"),
     ("execution", r"orders?|fills?|filled|slippage|fees?|stuck|execut*|trades?|cards?|cancel*|approv*|confirm*"),
     ("risk", r"risk*|expos*|limits?|draw.?down*|loss|losses|lost|losing|stops?|trading state|positions?|holdings?|holds?"),
-    ("risk", r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|pnl|how (?:are|do|did) we|doing|returns?|money"),
+    (
+        "risk",
+        r"holding|portfolio*|equity|cash|balances?|perform*|profit*|p&l|p/l|pnl|roi|how (?:are|do|did) we|doing|returns?|money",
+    ),
+    ("risk", r"status|summar*|overview|report|recap|(?:are|am) (?:we|you|i) (?:long|short)|did .{0,20} make"),
     ("risk", r"own|account|worth|how (?:much|many) .{0,99}(?:do|have) (?:we|i)|do (?:we|i) have|did (?:we|i) make"),
     (
         "market_analysis",
         r"trend*|prices?|indicator*|rsi|atr|adx|macd|ema|sentiment|news|markets?|volatil*|support|resistance",
     ),
     ("market_analysis", r"mood|on.?chain|bullish|bearish|quotes?|spread|moving average*|volume|regime|overbought|oversold"),
+    ("market_analysis", r"compar*|versus|vs|chart*|candles?|bars|24 ?h|all.time|ath|liquidation price|funding*|open interest"),
     ("market_analysis", r"how (?:much )?is"),
 )
 _OWNERS = [(name, re.compile(rf"\b(?:{re.sub('(?<=[a-z])[*]', '[a-z]*', words)})\b", re.IGNORECASE)) for name, words in _WORDS]
@@ -68,7 +82,7 @@ def route(text: str, spoke_last: Sequence[AgentName]) -> tuple[AgentName, ...]:
     Args:
         spoke_last: who answered last in this conversation; a question that is nobody's is theirs.
     """
-    words = own_words(text)
+    words = respelt(own_words(text))
     named = [_MENTIONS[name.lower()] for name in _MENTION.findall(words) if name.lower() in _MENTIONS]
     if named:
         return tuple(dict.fromkeys(named))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from agents.spec import AgentName
-from graph.control.agent_control import AgentControl
 from graph.conversation.facts import View
 from graph.runs.event_log import EventLog
 from graph.system import TradingSystem
@@ -39,7 +38,6 @@ class TurnContext:
         begun: agents whose answer was begun before the process died, and is begun anew.
         view: what is known now.
         symbols: those that are spoken of.
-        control: what people have set for agents: paused, by rules, within a budget.
     """
 
     system: TradingSystem
@@ -52,4 +50,3 @@ class TurnContext:
     begun: frozenset[AgentName]
     view: View
     symbols: tuple[str, ...]
-    control: AgentControl

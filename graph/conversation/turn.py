@@ -9,7 +9,6 @@ from functools import cache
 
 from agents.plain_words import own_words
 from agents.spec import AgentName
-from graph.control.agent_control import AgentControl
 from graph.conversation.facts import look
 from graph.conversation.graph import TurnGraph, build
 from graph.conversation.memory import MOST_MESSAGES, spoken_of
@@ -17,6 +16,7 @@ from graph.conversation.routing import symbols_in
 from graph.conversation.state import TurnContext
 from graph.runner import RunResult
 from graph.runs.event_log import EventLog
+from graph.runs.told import told_events
 from graph.system import TradingSystem
 from trading_core.auth.agents import AGENT_ACTIONS
 from trading_core.auth.permissions import Action, Principal
@@ -25,7 +25,7 @@ from trading_core.domain.errors import RunError
 from trading_core.persistence.desk_records import Author, Message, RunRequest
 from trading_core.persistence.records import RunRecord, RunState
 
-_PAGE = 500  # events or messages read at once
+_PAGE = 500  # messages read at once
 _FIRST_SYMBOLS = 3  # of the session, for a question that names none
 
 
@@ -60,7 +60,6 @@ async def take_turn(
         begun=begun - answered,
         view=view,
         symbols=symbols,
-        control=AgentControl(system.desk.account_id, system.database, clock),
     )
     await _graph().ainvoke({}, context=context)
     return RunResult(record.id, RunState.DONE)
@@ -109,12 +108,6 @@ def _question(said: Sequence[Message], run_id: str) -> Message | None:
 
 async def _begun(system: TradingSystem, record: RunRecord) -> frozenset[AgentName]:
     """Agents whose answer was begun in this run already, before the process died."""
-    found: set[str] = set()
-    after = 0
     async with system.database.reading() as uow:
-        while page := await uow.events.of_run(record.id, after, _PAGE):
-            found |= {str(event.data.get("agent", "")) for event in page if event.kind == "agent_started"}
-            after = page[-1].sequence
-            if len(page) < _PAGE:
-                break
+        found = {event.data.get("agent") for event in await told_events(uow, record.id, "agent_started")}
     return frozenset(name for name in AGENT_ACTIONS if name in found)

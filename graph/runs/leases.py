@@ -120,18 +120,19 @@ async def alone(
 async def _taken(
     database: Database, clock: Clock, account_id: str, holder: str, times: LeaseTimes, waiting: Callable[[datetime], None]
 ) -> datetime:
+    """Take it, and say until when by this machine's clock it is ours if it is not renewed."""
     name, loop = lease_of(account_id), asyncio.get_running_loop()
     first: Lease | None = None
     dead_from = 0.0
     while True:
-        now = clock.now()
-        until = now + timedelta(seconds=times.lasts)
+        here, lasts = clock.now(), timedelta(seconds=times.lasts)
         async with database.transaction() as uow:
-            if await uow.leases.take(name, holder, now, until):
-                return until
+            now = await uow.leases.now(here)
+            if await uow.leases.take(name, holder, now, now + lasts):
+                return here + lasts
             is_dead = first is not None and loop.time() >= dead_from
-            if first is not None and is_dead and await uow.leases.take_over(first, holder, until):
-                return until
+            if first is not None and is_dead and await uow.leases.take_over(first, holder, now + lasts):
+                return here + lasts
             other = await uow.leases.get(name)
         if other is not None and first is None:
             first, dead_from = other, loop.time() + times.lasts + 2 * _LOOK
@@ -158,16 +159,16 @@ async def _keep(
 ) -> None:
     while True:
         await asyncio.sleep(times.renewed)
-        now = clock.now()
+        here, lasts = clock.now(), timedelta(seconds=times.lasts)
         try:
             # A renewal that hangs must not keep a right that has run out.
-            async with asyncio.timeout(max((until - now).total_seconds(), 0.01)), database.transaction() as uow:
-                renewed = now + timedelta(seconds=times.lasts)
-                if not await uow.leases.take(lease_of(account_id), holder, now, renewed):
+            async with asyncio.timeout(max((until - here).total_seconds(), 0.01)), database.transaction() as uow:
+                now = await uow.leases.now(here)
+                if not await uow.leases.take(lease_of(account_id), holder, now, now + lasts):
                     other = await uow.leases.get(lease_of(account_id))
                     lost(LostLease(account_id, f"process {other.holder if other else 'unknown'} took it over"))
                     return
-                until = renewed
+                until = here + lasts
         except (StoreUnavailable, TimeoutError) as error:
             _log.warning("the lease of account %s was not renewed: %s", account_id, error or "the ledger does not answer")
         except Exception:  # whatever it was, a keeper that is no more would let another have the account beside this process

@@ -88,10 +88,12 @@ class LogWriter:
 
     async def _write(self, batch: Sequence[Told | asyncio.Future[None]]) -> None:
         told = [one for one in batch if isinstance(one, Told)]
+        kept: Sequence[StoredEvent] = ()
         while told:
             try:
                 async with self._database.transaction() as uow:
-                    kept = await uow.events.append_many([one.event for one in told])
+                    if not await uow.events.holds(kept):  # the answer to its commit may have been lost
+                        kept = await uow.events.append_many([one.event for one in told])
             except StoreUnavailable as error:
                 _log.warning("events wait to be kept: %s", error)
                 await asyncio.sleep(_AGAIN_AFTER)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from graph.conversation.cards import ORDER_OF_CARD, require_near
+from graph.events import EventKind
 from graph.nodes import WATCHES
 from graph.runner import RunResult, tell_approvals
 from graph.runs.event_data import order_json
 from graph.runs.orders import OrderTicket, make_intent, require_not_paused
+from graph.runs.told import ended_short, told_about
 from graph.system import TradingSystem
 from trading_core.auth.permissions import Principal
 from trading_core.domain.errors import AlgoTrendyError, LedgerError, RunError, StoreUnavailable
@@ -32,7 +34,6 @@ from trading_core.persistence.desk_records import RunRequest
 from trading_core.persistence.records import RunRecord, RunState
 
 _WATCH_SECONDS = (0.25, 0.75, *(1.0,) * (WATCHES - 1))  # how far apart the venue is asked about the fresh order
-_MOST_EVENTS = 1_000
 STALE_AFTER = timedelta(minutes=5)
 """An order that was asked for longer ago is not sent any more: it was meant at the prices of then."""
 Stop = Callable[[], bool]
@@ -59,7 +60,10 @@ async def run_order(
         order = await system.desk.cancel(principal, wanted)
         if order.state is not OrderState.CANCELLED:
             return _done(record, "not_cancelled", order)  # it was over before, or nobody knows yet what the venue did
-        system.asker.tell("order_cancelled", record.id, order=order, why="was taken back by " + principal.name)
+        async with system.database.reading() as uow:
+            known = await told_about(uow, record.id, "order_cancelled")
+        if order.client_order_id not in known:
+            system.asker.tell("order_cancelled", record.id, order=order, why="was taken back by " + principal.name)
         return _done(record, "cancelled", order)
     placing = _Placing(system, record, principal, stop, asked_ago=now - request.requested_at)
     return await placing.run(OrderTicket.model_validate(request.payload["ticket"]))
@@ -72,13 +76,9 @@ class _Placing:
         self._system, self._record, self._principal, self._stop = system, record, principal, stop
         self._asked_ago = asked_ago
         self._desk, self._tell = system.desk, system.asker.tell
-        self._told: frozenset[str] = frozenset()
 
     async def run(self, ticket: OrderTicket) -> RunResult:
         run_id = self._record.id
-        async with self._system.database.reading() as uow:
-            # A run has few steps. One that was told before the process died is not told again.
-            self._told = frozenset(event.kind for event in await uow.events.of_run(run_id, 0, _MOST_EVENTS))
         intent, decision, approval = await self._known(make_intent_id(run_id, ticket.purpose, ticket.symbol))
         if intent is None or decision is None:
             if self._stop():
@@ -89,7 +89,7 @@ class _Placing:
             intent = await self._make(ticket)
             decision = await self._desk.propose(self._principal, intent)
             _, _, approval = await self._known(intent.intent_id)
-        if "gate_decided" not in self._told:
+        if intent.intent_id not in await self._told_about("gate_decided"):
             self._tell("gate_decided", run_id, intent=intent, wanted=intent.quantity, decision=decision)
         if decision.verdict is Verdict.DENIED:
             return self._denied(intent, decision)
@@ -108,6 +108,11 @@ class _Placing:
                 not_done="It was not sent",
                 next_step="Look at the prices of now, and ask again",
             )
+
+    async def _told_about(self, kind: EventKind) -> frozenset[str]:
+        """What a process that worked on the run before has told already."""
+        async with self._system.database.reading() as uow:
+            return await told_about(uow, self._record.id, kind)
 
     async def _written_down(self, intent: TradeIntent) -> Order | None:
         """The intent's order, where there is one: it may be at the venue."""
@@ -141,20 +146,25 @@ class _Placing:
 
     async def _unapproved(self, intent: TradeIntent, approval: Approval | None) -> RunResult:
         if approval is None or approval.state is ApprovalState.PENDING:
-            if "approval_requested" not in self._told:
-                await tell_approvals(self._system.runner.context, self._record.id, [intent.intent_id])
+            await tell_approvals(self._system.runner.context, self._record.id, [intent.intent_id])
             return RunResult(self._record.id, RunState.WAITING, (intent.intent_id,))
         return RunResult(self._record.id, RunState.DONE, told={"outcome": approval.state.value, "intent_id": intent.intent_id})
 
     async def _send(self, intent: TradeIntent) -> RunResult:
         run_id, books = self._record.id, self._system.runner.context.books
-        with books.following(intent, run_id):
+        known = await self._told_about("order_sent")
+        with books.following(run_id, intent):
             result = await self._submit(intent)
             if isinstance(result, RiskDecision):
                 return self._denied(intent, result)
-            if "order_sent" not in self._told:
+            if result.client_order_id not in known:
                 self._tell("order_sent", run_id, order=result)
-            return _done(self._record, "sent", await self._watch(result))
+            order = await self._watch(result)
+        async with self._system.database.reading() as uow:
+            ended = await ended_short(uow, run_id, (order.client_order_id,))
+        for each in ended:
+            self._tell("order_ended", run_id, order=each)
+        return _done(self._record, "sent", order)
 
     async def _submit(self, intent: TradeIntent) -> Order | RiskDecision:
         try:

@@ -94,6 +94,7 @@ class Work:
 
     async def _start(self, system: TradingSystem) -> RunRecord | None:
         """The run as begun; None when there is nothing left to do for it."""
+        await self._log.flush()  # whoever worked on it here before has told all that it did: nothing of it is told again
         run_id, now = self._record.id, system.clock.now()
         async with self._database.transaction() as uow:
             await uow.claims.take(self._record.account_id)  # as whoever cancels it

@@ -140,7 +140,7 @@ async def _trade_over(account: VenueAccount, instants_ms: list[int]) -> None:
     lot = D("0.0001")
     await account.broker.place(account.limit("c1", lot * len(instants_ms)))
     for instant in instants_ms:
-        account.exchange.clock = lambda at=instant: at  # type: ignore[misc]
+        account.exchange.clock = lambda at=instant: at
         account.exchange.trade_at(account.symbol, SIDES[Side.SELL], FAR_BELOW, lot)
     account.exchange.clock = now
     await account.restart()

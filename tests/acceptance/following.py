@@ -8,11 +8,10 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.acceptance.account import Account
+from tests.waiting import until
 from trading_core.brokers.base import Missed, OrderReport, Update
 from trading_core.domain.errors import BrokerUnavailable
 from trading_core.domain.orders import Fill
-
-PATIENCE_SECONDS = 15.0
 
 
 @dataclass
@@ -34,12 +33,7 @@ class Following:
 
     async def until(self, what: str, reached: Callable[[], bool]) -> None:
         """Wait for what the stream has to bring."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not reached():  # noqa: ASYNC110 - another task makes it so
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            raise AssertionError(f"the stream did not bring {what}: {self.missed}, {list(self.orders.values())}") from None
+        await until(reached, lambda: f"{what}: {self.missed}, {list(self.orders.values())}")
 
     async def filled(self, key: str, count: int) -> list[Fill]:
         """The fills of an order, once there are so many."""
@@ -90,7 +84,7 @@ async def following(account: Account) -> AsyncIterator[Following]:
     follower = Following(account)
 
     async def listen() -> None:
-        async with aclosing(account.broker.updates()) as updates:  # type: ignore[type-var]
+        async with aclosing(account.broker.updates()) as updates:
             async for update in updates:
                 await follower.take(update)
 

@@ -61,7 +61,7 @@ async def test_a_cell_passes_fails_with_one_line_or_tells_why_it_cannot_be_had()
     assert told[2].detail == "not here"
     page = Console(file=io.StringIO(), width=120)
     print_table(page, [PAPER], told, 1.0)
-    text = page.file.getvalue()  # type: ignore[attr-defined]
+    text = page.file.getvalue()
     assert "paper 3: not here" in text
     assert "paper 2: AssertionError: there is money" in text
     assert "3 cases at 1 venues: 1 pass, 1 fail, 1 n/a; 1 s" in text

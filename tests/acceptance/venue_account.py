@@ -44,7 +44,7 @@ class Client(Protocol):
 
     timeout: int
     timeout_on_exit: int
-    enableRateLimit: bool  # noqa: N815
+    enableRateLimit: bool  # noqa: N815 - ccxt's own name
 
 
 def close_at_once(client: Client) -> None:

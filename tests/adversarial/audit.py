@@ -159,7 +159,7 @@ class Auditor:
                 self.violations.append(f"after run {run_id}, {bare} {symbol} are held without a stop")
 
     def _live(self) -> list[Row]:
-        return rows(self.ledger, f"SELECT * FROM orders WHERE state IN ({','.join('?' * len(LIVE))})", *LIVE)  # noqa: S608
+        return rows(self.ledger, f"SELECT * FROM orders WHERE state IN ({','.join('?' * len(LIVE))})", *LIVE)  # noqa: S608 - question marks only
 
     def _sale(self, request: OrderRequest, live: list[Row]) -> None:
         promised = sum(

@@ -23,7 +23,7 @@ def desks() -> Iterator[subprocess.Popen[str]]:
     """The process whose children are desks, for all venues: what it imports for the first it has for the next."""
     process = _start("tests.crash.desk_process")
     yield process
-    process.communicate(timeout=10)  # it ends at the end of its input
+    process.communicate(timeout=60)  # it ends at the end of its input
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def worlds(
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=NO_CERTIFICATES) as client:
             yield Worlds(at, folder, client, desks)
     finally:
-        venue.communicate(timeout=10)
+        venue.communicate(timeout=60)
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ from trading_core.domain.clock import Clock, SimulatedClock, SystemClock
 from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import MarketFeed
 
-TIMEOUT_MS = 1500
+TIMEOUT_MS = 2500
 WIDE = 10_000.0  # requests a second: how fast a venue may be asked is no matter here
 
 

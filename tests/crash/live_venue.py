@@ -31,7 +31,7 @@ SYMBOLS = (BTC, ETH)
 PRICE = Decimal(100)
 SCARCE = Decimal(20)
 """ETH that can be bought before somebody sells more."""
-SLOW_SECONDS = 3.0  # longer than the client waits
+SLOW_SECONDS = 4.0  # longer than the client waits
 FAULTS: Mapping[LinkFault, Fault] = {
     LinkFault.REPLY_LOST: faults.REPLY_LOST,
     LinkFault.SLOW: faults.late(SLOW_SECONDS),

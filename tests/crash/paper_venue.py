@@ -44,7 +44,7 @@ BALANCES, FILLS = TypeAdapter(dict[str, Balance]), TypeAdapter(list[Fill])
 INSTRUMENTS, REQUEST = TypeAdapter(dict[str, Instrument]), TypeAdapter(OrderRequest)
 REPORT, REPORTS = TypeAdapter(OrderReport), TypeAdapter(list[OrderReport])
 ANSWER_SECONDS = 0.003
-SLOW_SECONDS = 1.5  # longer than the client waits for an answer to a write
+SLOW_SECONDS = 3.0  # longer than the client waits for an answer to a write
 
 
 class LinkFault(StrEnum):
@@ -221,7 +221,7 @@ async def main(folder: Path) -> None:
     class Line(H11Protocol):
         """Keeps the transports by peer, so that a fault can break one."""
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             venue.transports[transport.get_extra_info("peername")] = transport

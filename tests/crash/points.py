@@ -37,7 +37,7 @@ def driven(work: Coroutine[Any, Any, T], tell: Callable[[str, Moment], None]) ->
         try:
             awaited = go_on()
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            return end.value
         point = name_of(work)
         tell(point, Moment.BEGUN)
         try:
@@ -61,7 +61,7 @@ def drive_tasks(loop: asyncio.AbstractEventLoop, tell: Callable[[str, Moment], N
         made_at = [where for where in (_MADE_AT.get(), _stack()) if where]
         return asyncio.Task(drive(work, " > ".join(made_at)), loop=loop, **options)
 
-    loop.set_task_factory(make)  # type: ignore[arg-type]  # typeshed allows generators as well
+    loop.set_task_factory(make)
 
 
 def _stack() -> str:

@@ -92,7 +92,6 @@ def test_a_desk_killed_over_a_real_protocol_loses_and_repeats_nothing(worlds: Wo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @live_venues
 def test_a_desk_killed_at_the_other_dangerous_points_loses_and_repeats_nothing(worlds: Worlds) -> None:
     _assert_clean(_kill_at_dangerous(worlds, DANGEROUS.keys() - SAMPLE))
@@ -129,7 +128,6 @@ def _matrix(worlds: Worlds) -> Iterator[tuple[str, Moment]]:
 
 @every_venue
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_desk_killed_at_any_point_loses_and_repeats_nothing(worlds: Worlds, shard: int) -> None:
     kills = list(_matrix(worlds))[shard::SHARDS]
@@ -140,7 +138,6 @@ def test_a_desk_killed_at_any_point_loses_and_repeats_nothing(worlds: Worlds, sh
 
 @every_venue
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_desk_killed_again_while_it_recovers_loses_and_repeats_nothing(worlds: Worlds) -> None:
     dangerous = [_find(worlds, where) for where, _ in DANGEROUS.values()]
     reading = worlds.at.answer.rpartition(" > ")[2]
@@ -166,7 +163,6 @@ CALLS = {
 
 @every_venue
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", LinkFault)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bad_line_and_a_kill_together_lose_and_repeat_nothing(worlds: Worlds, call: str, fault: LinkFault) -> None:

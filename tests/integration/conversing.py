@@ -42,7 +42,7 @@ class Talk:
         self.asked += 1
         run_id = run_id or f"turn-{self.asked}"
         await self.runs.request_turn(who, conversation, text, run_id=run_id)
-        record = await self.runs.wait(run_id, 20)
+        record = await self.runs.wait(run_id, 60)
         assert record.state is RunState.DONE, record
         return await self.answers(conversation, run_id)
 
@@ -97,4 +97,4 @@ TRADER, VIEWER, AUDITOR = (person(role.value, role) for role in (Role.TRADER, Ro
 
 
 async def ended(talk: Talk, run_id: str) -> RunRecord:
-    return await asyncio.wait_for(talk.runs.wait(run_id, 20), 25)
+    return await asyncio.wait_for(talk.runs.wait(run_id, 60), 65)

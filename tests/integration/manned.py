@@ -55,7 +55,7 @@ class Manned:
 
     async def ends(self, run_id: str) -> RunRecord:
         """The run when it is over."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 record = await self.record(run_id)
                 if record.ended_at is not None:
@@ -64,11 +64,20 @@ class Manned:
 
     async def begins(self, run_id: str) -> None:
         """Return when the run is under way."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 if (await self.record(run_id)).state is not RunState.QUEUED:
                     return
                 await asyncio.sleep(0.01)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The runs that this process works on, or keeps for when their turn comes."""
+        return frozenset(self.runs._worker._jobs)
+
+    def is_to_stop(self, run_id: str) -> bool:
+        """Whether it is known here that the run was cancelled."""
+        return self.runs._worker._jobs[run_id].work._is_cancelled
 
     async def record(self, run_id: str) -> RunRecord:
         async with self.database.reading() as uow:

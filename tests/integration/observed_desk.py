@@ -27,7 +27,7 @@ from trading_core.domain.clock import SimulatedClock
 from trading_core.persistence.desk_records import RunRequest, Trigger
 from trading_core.persistence.records import RunKind
 
-TOKEN = "a-token-for-the-collector"  # noqa: S105
+TOKEN = "a-token-for-the-collector"  # noqa: S105 - of nobody
 ROOT_ACCOUNTS = ("paper", "live")
 
 

@@ -359,7 +359,7 @@ async def audit(storm: Storm) -> Audit:
     found += [f"executions differ: {one}" for one in (told - booked) + (booked - told)]
     fees = Counter[str]()
     for execution in executed:
-        fees[execution.fee_asset] += execution.fee  # type: ignore[assignment]  # a Counter of amounts
+        fees[execution.fee_asset] += execution.fee
     held = {asset: wallet.free + wallet.locked for asset, wallet in storm.exchange.wallets[AT_VENUE].items()}
     for what, ours, their in (("balance", portfolio.balances, held), ("fees", portfolio.fees, fees)):
         differ = [asset for asset in {*ours, *their} if ours.get(asset, ZERO) != their.get(asset, ZERO)]

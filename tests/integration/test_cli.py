@@ -107,6 +107,7 @@ def test_an_order_waits_is_approved_and_goes_out(home: Path) -> None:
     assert [(row["state"], row["run"]) for row in listed] == [("waiting", resume[1])]
     assert listed[0]["waits_for"][0].startswith(intent[1])
     algotrendy("resume", resume[1], status=3)  # nobody has answered yet
+    algotrendy("approve", "", status=2)  # as of a variable that is not set: it names nothing
     assert "approved" in algotrendy("approve", intent[1], "--reason", "seen").stdout
     assert "already" in algotrendy("approve", listed[0]["waits_for"][0], status=2).stderr
     document = as_json("resume", resume[1], status=3)  # the second cycle has a question of its own

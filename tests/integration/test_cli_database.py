@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from trading_core.persistence.migrate import newest
 
-SECRET = "s3cret"  # noqa: S105
+SECRET = "s3cret"  # noqa: S105 - of nobody
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from graph.control.pauses import Pauses
 from graph.conversation.cards import Cards
 from graph.conversation.facts import look
 from graph.conversation.proposals import confirm, dismiss
-from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, person, talking
+from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, ended, person, talking
+from tests.integration.worlds import entry_feed
 from tools.context import Evidence
 from trading_core.auth.permissions import Action
 from trading_core.auth.roles import Role
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import ApprovalError, NotPermitted, RunError
+from trading_core.domain.errors import ApprovalError, NotPermitted, RunError, UnknownSymbol
+from trading_core.domain.market import Ticker
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.persistence.desk_records import Conversation, Message, Pause, PauseKind, Proposal, ProposalState
 from trading_core.persistence.records import RunState
@@ -66,11 +68,11 @@ async def test_a_question_of_two_parts_is_answered_by_both_owners_on_evidence(ta
     assert "Breakout" in said["signal"].content
     assert "166.18" in said["signal"].content, "the price that was paid"
     async with talk.system.database.reading() as uow:
-        kept = {e.id: Evidence(e.id, e.tool, e.arguments, dict(e.result)) for e in await uow.evidence.of_run("r")}  # type: ignore[call-overload]
+        kept = {e.id: Evidence(e.id, e.tool, e.arguments, dict(e.result)) for e in await uow.evidence.of_run("r")}
     for message in answers:
         assert message.data["grounded"], message.data["problems"]
         assert problems([message.content], kept) == []
-        assert set(message.data["evidence"]) <= set(kept)  # type: ignore[call-overload]
+        assert set(message.data["evidence"]) <= set(kept)
 
 
 async def test_words_are_streamed_before_the_message_and_add_up_to_it(talk: Talk, thread: Conversation) -> None:
@@ -90,7 +92,7 @@ async def test_words_are_streamed_before_the_message_and_add_up_to_it(talk: Talk
         called = [event.data["call"] for event in own if event.kind == "tool_called"]
         answered = {event.data["call"]: event.data for event in own if event.kind == "tool_answered"}
         assert set(called) == set(answered)
-        assert set(message.data["evidence"]) <= {data["evidence"] for data in answered.values()}  # type: ignore[call-overload]
+        assert set(message.data["evidence"]) <= {data["evidence"] for data in answered.values()}
 
 
 async def test_a_follow_up_remembers_the_thread(talk: Talk, thread: Conversation) -> None:
@@ -167,7 +169,7 @@ async def test_a_denied_order_is_explained_with_what_was_found_and_the_limit(tal
     (card,) = await cards(talk, thread)
     assert card.preview["verdict"] == "denied"
     run = await confirm(talk.system.database, talk.runs, talk.system.clock, TRADER, card.id, card.content_hash)
-    assert (await talk.runs.wait(run.id, 20)).state is RunState.DONE
+    assert (await talk.runs.wait(run.id, 60)).state is RunState.DONE
     answer = one(await talk.ask(TRADER, thread, "why was SOL denied?"))
     assert answer.agent == "risk"
     assert "was denied" in answer.content
@@ -183,7 +185,7 @@ async def test_why_it_was_denied_is_asked_of_what_was_spoken_of_last(talk: Talk,
     await talk.ask(TRADER, thread, "buy 100 BTC stop 100")
     (card,) = await cards(talk, thread)
     run = await confirm(talk.system.database, talk.runs, talk.system.clock, TRADER, card.id, card.content_hash)
-    assert (await talk.runs.wait(run.id, 20)).state is RunState.DONE
+    assert (await talk.runs.wait(run.id, 60)).state is RunState.DONE
     answer = one(await talk.ask(TRADER, thread, "why was it denied?"))
     assert "The last buy of BTC/USDT" in answer.content
     assert "was denied" in answer.content
@@ -230,7 +232,7 @@ async def test_a_card_sends_nothing_until_its_owner_confirms_exactly_it(talk: Ta
 
     both = await asyncio.gather(*(confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash) for _ in range(2)))
     assert {run.id for run in both} == {f"order-{card.id}"}
-    assert (await talk.runs.wait(both[0].id, 20)).state is RunState.DONE
+    assert (await talk.runs.wait(both[0].id, 60)).state is RunState.DONE
     assert (await confirm(database, talk.runs, clock, TRADER, card.id, card.content_hash)).state is RunState.DONE
     async with database.reading() as uow:
         sent = [order for order in await uow.orders.of_run(both[0].id) if order.purpose is Purpose.ENTRY]
@@ -262,12 +264,12 @@ async def test_a_market_buy_is_placed_at_about_the_price_that_its_card_showed(ta
         assert (await uow.proposals.get(far.id)) == far, "it stays open"
         await uow.proposals.decide(far.id, ProposalState.CONFIRMED, clock.now(), "order-far")
     await confirm(database, talk.runs, clock, TRADER, far.id, far.content_hash)
-    ended = await talk.runs.wait("order-far", 20)
+    ended = await talk.runs.wait("order-far", 60)
     assert ended.state is RunState.FAILED
     assert "a move of more than 1 %" in ended.error
     assert await all_orders(talk) == before
     await confirm(database, talk.runs, clock, TRADER, near.id, near.content_hash)
-    assert (await talk.runs.wait("order-near", 20)).state is RunState.DONE
+    assert (await talk.runs.wait("order-near", 60)).state is RunState.DONE
     assert await all_orders(talk) > before
 
 
@@ -350,12 +352,12 @@ async def test_the_end_of_a_cancelled_turn_is_the_last_that_it_tells(tmp_path: P
     async with talking(tmp_path, cycles=(), model=Unfinished()) as talk:
         thread = await talk.begin(TRADER)
         await talk.runs.request_turn(TRADER, thread, "@risk what is our exposure?", run_id="t")
-        async with asyncio.timeout(20), aclosing(talk.log.follow_run("t")) as events:
+        async with asyncio.timeout(30), aclosing(talk.log.follow_run("t")) as events:
             async for event in events:
                 if event.kind == "token":
                     break
         await talk.runs.cancel(TRADER, "t")
-        assert (await talk.runs.wait("t", 20)).state is RunState.CANCELLED
+        assert (await talk.runs.wait("t", 60)).state is RunState.CANCELLED
         await asyncio.sleep(0.1)
         assert [event.kind for event in await talk.events("t")][-1] == "run_cancelled"
 
@@ -385,3 +387,33 @@ async def test_conversations_at_once_keep_order_and_identity_apart(talk: Talk, m
         assert not any(f"{other}/USDT" in message.content for other in others for message in answers)
         (card,) = await cards(talk, thread)
         assert (card.ticket["symbol"], card.ticket["quantity"]) == (f"{base}/USDT", f"0.0{number % 9 + 1}")
+
+
+async def test_a_holding_that_is_listed_no_more_is_told_and_not_valued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(tmp_path, exchange=entry_feed()) as talk:
+        listed = talk.system.feed.ticker
+
+        async def ticker(symbol: str, *, as_of: datetime) -> Ticker | None:
+            if symbol == "SOL/USDT":
+                raise UnknownSymbol("the market lists no 'SOL/USDT'")
+            return await listed(symbol, as_of=as_of)
+
+        monkeypatch.setattr(talk.system.feed, "ticker", ticker)
+        answer = one(await talk.ask(TRADER, await talk.begin(TRADER), "what do we hold?"))
+    assert "SOL/USDT" in answer.content
+    assert "not valued" in answer.content
+    assert "Equity is unknown" in answer.content
+    assert answer.data["grounded"], answer.data["problems"]
+
+
+async def test_all_who_confirm_a_card_at_one_moment_get_its_order(tmp_path: Path, postgres_url: str) -> None:
+    async with talking(tmp_path, cycles=(), database=postgres_url) as talk:
+        trader = person("trader", Role.TRADER, talk.system.desk.account_id)
+        thread = await talk.begin(trader)
+        await talk.ask(trader, thread, "buy 0.05 BTC")
+        (card,) = await cards(talk, thread)
+        database, clock = talk.system.database, talk.system.clock
+        at_once = (confirm(database, talk.runs, clock, trader, card.id, card.content_hash) for _ in range(6))
+        runs = await asyncio.gather(*at_once)
+        assert {run.id for run in runs} == {f"order-{card.id}"}
+        assert (await ended(talk, runs[0].id)).state is RunState.DONE

@@ -18,13 +18,23 @@ from langchain_core.language_models import BaseChatModel
 from agents.chat import CUT, LONGEST_ANSWER
 from agents.models.openai_compatible import build, http_pool
 from agents.models.spec import parse
+from graph.control.budgets import largest_by_agent, spent_by_agent
 from graph.conversation.turn import take_turn
 from tests.adversarial.injections import injections
 from tests.integration.conversing import TRADER, VIEWER, Talk, talking
 from tests.model_server import Body, ModelServer, Reply, call, calls, faults, say
 from trading_core.auth.permissions import Action
 from trading_core.execution.control import Control
-from trading_core.persistence.desk_records import Author, Conversation, Message, Proposal, RunRequest, Trigger
+from trading_core.persistence.desk_records import (
+    AgentSettings,
+    Author,
+    Budget,
+    Conversation,
+    Message,
+    Proposal,
+    RunRequest,
+    Trigger,
+)
 from trading_core.persistence.records import RunKind, RunRecord, RunState
 from trading_core.risk.state import TradingState
 
@@ -80,7 +90,7 @@ async def test_one_model_call_is_the_normal_case_and_facts_come_before_it(talk: 
     roles = [message["role"] for message in told(request.body)]
     assert roles == ["system", "user", "assistant", "tool", "tool"]
     assert "IGNORE ALL RULES" not in json.dumps(request.body), "no model is shown a title"
-    assert answer.data["usage"]["input_tokens"] == request.prompt_tokens  # type: ignore[index]
+    assert answer.data["usage"]["input_tokens"] == request.prompt_tokens
 
 
 async def test_the_thread_is_history_without_old_citations_or_results(talk: Talk, server: ModelServer) -> None:
@@ -103,7 +113,7 @@ async def test_a_number_from_nowhere_is_marked(talk: Talk, server: ModelServer) 
     assert message.data["grounded"] is False
 
 
-async def test_time_to_the_first_token_is_little_more_than_the_models(talk: Talk, server: ModelServer) -> None:
+async def test_one_request_to_the_model_leads_to_the_first_token(talk: Talk, server: ModelServer) -> None:
     added = []
     thread = await talk.begin(TRADER)
     server.brain = lambda _: say("One two three four five six seven.")
@@ -117,10 +127,32 @@ async def test_time_to_the_first_token_is_little_more_than_the_models(talk: Talk
                 if event.kind == "token":
                     added.append(time.monotonic() - asked)
                     break
-        await talk.runs.wait(run_id, 20)
+        await talk.runs.wait(run_id, 60)
         assert len(server.requests) == before + 1
     print(f"\ntime to first token added by the desk: median {statistics.median(added) * 1000:.0f} ms, all {added}")
-    assert min(added) < 0.15
+
+
+async def test_turns_at_one_moment_pass_a_budget_by_one_answer_at_most(talk: Talk, server: ModelServer) -> None:
+    now, account, several = talk.system.clock.now(), talk.system.desk.account_id, 6
+    async with talk.system.database.transaction() as uow:
+        await uow.agent_settings.put(AgentSettings(account, "risk", "boss", now, budget=Budget(tokens=1)))
+    server.brain = lambda _: say("Nothing is held.")
+    threads = [await talk.begin(TRADER, name=f"thread {number}") for number in range(several)]
+    (*turns,) = await asyncio.gather(*(talk.ask(TRADER, thread, "what is our exposure?", thread.id) for thread in threads))
+    said = [answer.content for (answer,) in turns]
+    assert len(server.requests) == 1
+    assert said.count("Nothing is held.") == 1
+    assert sum("its budget is used up" in words for words in said) == several - 1
+
+
+async def test_what_answers_have_taken_tells_how_many_a_budget_has_room_for(talk: Talk, server: ModelServer) -> None:
+    server.brain = lambda _: say("Nothing is held.")
+    await talk.ask(TRADER, await talk.begin(TRADER), "what is our exposure?")
+    now, account = talk.system.clock.now(), talk.system.desk.account_id
+    async with talk.system.database.reading() as uow:
+        spent = await spent_by_agent(uow, account, "risk", now)
+        largest = await largest_by_agent(uow, account, "risk", now)
+    assert largest.tokens == spent.tokens > 0
 
 
 # Failures and bounds
@@ -138,6 +170,9 @@ async def test_a_model_that_never_stops_talking_is_cut(talk: Talk, server: Model
     server.brain = lambda _: say("so " * 5_000)
     (answer,) = await talk.ask(TRADER, await talk.begin(TRADER), "what is our exposure?")
     assert answer.content.endswith(CUT.strip())
+    usage = answer.data["usage"]
+    assert usage["input_tokens"] > 500, "what is not heard to its end is paid for"
+    assert usage["output_tokens"] >= LONGEST_ANSWER // 4
     assert len(answer.content) <= LONGEST_ANSWER + len(CUT)
 
 
@@ -189,11 +224,11 @@ async def test_a_killed_turn_goes_on_and_pays_for_no_call_twice(
 
         server.misbehave(slow)
         task = asyncio.create_task(take_turn(*how))
-        async with asyncio.timeout(20), aclosing(talk.log.follow_run("r")) as events:
+        async with asyncio.timeout(30), aclosing(talk.log.follow_run("r")) as events:
             async for event in events:
                 if event.kind == "message":
                     break
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await asyncio.to_thread(asked_again.wait)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -210,7 +245,7 @@ async def test_a_killed_turn_goes_on_and_pays_for_no_call_twice(
         assert has_results(again.body), "only the call that had not ended was made again"
         answers = {message.agent: message for message in await talk.answers(thread, "r")}
         assert answers["signal"].content == "Because the record says so, at length."
-        assert answers["signal"].data["usage"]["model_calls"] == 2  # type: ignore[index]
+        assert answers["signal"].data["usage"]["model_calls"] == 2
         events = await talk.events("r")
         restarts = [event for event in events if event.kind == "token" and event.data.get("restart")]
         assert [event.data["agent"] for event in restarts] == ["signal"]

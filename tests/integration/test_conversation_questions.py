@@ -36,7 +36,7 @@ QUESTIONS = [
     ("stop trading", "risk", "algotrendy halt"), ("halt!", "risk", "cannot halt"),
     ("halt trading and what is our exposure?", "risk", "cannot halt"), ("average cost of SOL", "risk", "bought at 166."),
     ("how much did we pay for SOL", "risk", "bought at 166."),
-    ("short summary please", "signal", UNKNOWN), ("please pause trading", "risk", "cannot halt"),
+    ("please pause trading", "risk", "cannot halt"),
     ("cancel my orders", "execution", "cannot cancel"), ("move my stop to 150", "risk", "cannot move a stop"),
     ("raise the exposure limit", "risk", "cannot change a limit"), ("when is the next cycle?", "signal", "schedule list"),
     ("what are pending approvals?", "execution", "/approvals"), ("short BTC", "signal", "long only"),
@@ -49,21 +49,62 @@ QUESTIONS = [
     ("please place a buy for 0.05 btc", "execution", "no card"),
     # Nothing that is known here
     ("price of DOGE", "market_analysis", "does not trade or watch DOGE"), ("why did you sell dogecoin?", "signal", "DOGE"),
-    ("positons?", "signal", UNKNOWN), ("¿cuál es mi exposición?", "signal", UNKNOWN), ("我的仓位是多少", "signal", UNKNOWN),
+    ("positons?", "risk", HELD), ("¿cuál es mi exposición?", "signal", UNKNOWN), ("我的仓位是多少", "signal", UNKNOWN),
     ("...", "signal", UNKNOWN), ("sharpe ratio?", "signal", UNKNOWN), ("a" * 4_000, "signal", UNKNOWN),
     ("will BTC go up tomorrow?", "signal", "do not predict"),
+    # Questions that used to go to the wrong agent, or past what was asked
+    ("status", "risk", "The trading state is active"), ("short summary please", "risk", HELD),
+    ("good morning", "signal", "rules model"), ("what's my P/L", "risk", "paid in"), ("ROI?", "risk", "paid in"),
+    ("how much fees have I paid", "risk", "Fees so far"), ("how much did SOL make", "risk", "paid in"),
+    ("are we long BTC?", "risk", "No BTC/USDT is held"), ("how much ETH do I have?", "risk", "No ETH/USDT is held"),
+    ("break even on SOL?", "risk", "bought at 166."), ("at what price did we buy SOL", "risk", "bought at 166."),
+    ("what is my average entry on SOL", "risk", "bought at 166."),
+    ("what's the stop of ETH", "risk", "No ETH/USDT is held, and no stop works for it"),
+    ("how much do I lose if SOL hits its stop", "risk", "If every stop were hit"),
+    ("which limits are near", "risk", "Nearest: largest position"),
+    ("how much BTC can I still buy", "risk", "Used of the limits"), ("what if I sell half my SOL", "risk", "by itself"),
+    ("would 1 BTC pass the gate?", "risk", "by itself"),
+    ("when did we buy SOL", "signal", "The last buy of SOL/USDT was wanted at"),
+    ("how long have I held SOL", "signal", "The last buy of"),
+    ("compare BTC and ETH", "market_analysis", "ETH/USDT last traded"),
+    ("which symbols do you trade?", "market_analysis", "last traded"), ("24h change of BTC", "market_analysis", "last traded"),
+    ("RSI of BTC on 4h", "market_analysis", "other lengths are not read"), ("what happened today?", "execution", "SOL/USDT"),
+    ("show orders of yesterday", "execution", "newest that there are"), ("show the last order", "execution", "protective stop"),
+    ("orders of ETH", "execution", "No order of ETH"), ("was ist der Preis von BTC", "signal", "not sure"),
+    ("wats my expousre", "risk", HELD),
+    ("why was the stop of SOL hit?", "signal", "SOL/USDT"), ("what's the limit on order size", "risk", "Used of the limits"),
+    ("what are you waiting for?", "signal", "newest decision"), ("order 0.01 btc", "execution", "on a card: buy 0.01"),
+    ("pls sell all", "execution", "on a card: sell"), ("buy 0.0000001 btc stop 50000", "execution", "less than one lot"),
+    # What is done or seen elsewhere
+    ("pause SOL", "risk", "algotrendy pause"), ("pause SOL/USDT for an hour", "risk", "algotrendy pause"),
+    ("unpause SOL", "signal", "algotrendy unpause"), ("pause the risk agent", "risk", "algotrendy pause"),
+    ("panic", "signal", "cannot halt"), ("kill all orders", "risk", "cannot cancel"),
+    ("withdraw 500 usdt", "signal", "moves no money"), ("transfer 1000 USDT to my wallet", "signal", "moves no money"),
+    ("turn off approvals", "execution", "cannot change a limit"),
+    ("raise max position to 50%", "risk", "cannot change a limit"), ("stop loss SOL at 150", "risk", "cannot move a stop"),
+    ("take profit SOL at 170", "execution", "profit target"), ("tp 170 on SOL", "signal", "profit target"),
+    ("run a cycle now", "signal", "cannot start a cycle"), ("rebalance now", "rebalancing", "cannot start a cycle"),
+    ("funding rate of BTC", "market_analysis", "spot"), ("what leverage do we have", "risk", "spot"),
+    ("liquidation price of SOL", "market_analysis", "spot"), ("what did the model cost today", "signal", "models cost"),
+    ("how much did we spend on the model?", "signal", "models cost"), ("who approved the last order", "execution", "audit"),
+    ("is anything waiting for me?", "signal", "/approvals"), ("is this real money?", "risk", "algotrendy state"),
+    ("paper or live?", "signal", "algotrendy state"), ("is the venue connected", "signal", "`doctor`"),
+    ("yes", "signal", "confirms nothing"), ("do it", "execution", "confirms nothing"), ("long btc 0.01", "execution", "no card"),
+    ("put 1000 usdt into ETH", "execution", "no card"), ("reduce it", "execution", "no card"),
 ]  # fmt: skip
 
 
 async def test_each_is_answered_by_its_owner_and_every_number_stands_on_its_evidence(tmp_path: Path) -> None:
+    wrong = []
     async with talking(tmp_path) as talk:
         for number, (question, agent, says) in enumerate([*QUESTIONS, *((each, "", "") for each in BARE)]):
             thread = await talk.begin(TRADER, name=f"t{number}")
             for message in await talk.ask(TRADER, thread, question):
                 assert message.data["grounded"], (question, message.content, message.data["problems"], message.data["failed"])
-                assert message.data["usage"]["model_calls"] <= 3, question  # type: ignore[index]
-                assert agent in ("", message.agent), (question, message.agent)
-                assert says in CITATION.sub("", message.content), (question, message.content)
+                assert message.data["usage"]["model_calls"] <= 3, question
+                said = CITATION.sub("", message.content)
+                wrong += [] if agent in ("", message.agent) and says in said else [(question, message.agent, said)]
+        assert wrong == []
 
 
 async def test_what_follows_on_a_thing_that_cannot_be_done_is_answered_too(tmp_path: Path) -> None:
@@ -73,3 +114,21 @@ async def test_what_follows_on_a_thing_that_cannot_be_done_is_answered_too(tmp_p
         assert {message.agent for message in said} == {"execution", "risk"}
         assert all("cannot cancel" in message.content for message in said)
         assert any("Exposure is" in message.content for message in said)
+
+
+async def test_a_question_that_goes_on_keeps_what_it_goes_on_with(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        thread = await talk.begin(TRADER)
+        for question, agent, says in (
+            ("what if SOL drops 20%", "risk", "if SOL/USDT moved by -20"),
+            ("and 30%?", "risk", "if SOL/USDT moved by -30"),
+            ("and BTC?", "risk", "Nothing is held of BTC/USDT"),
+            ("and if SOL rises 5 percent?", "risk", "if SOL/USDT moved by 5"),
+            ("buy 0.01 ETH", "execution", "Nothing was sent"),
+            ("yes", "execution", "confirms nothing"),
+            ("ok place it", "execution", "confirms nothing"),
+            ("and SOL?", "execution", "protective stop"),
+        ):
+            said = await talk.ask(TRADER, thread, question)
+            assert [message.agent for message in said] == [agent], question
+            assert says in CITATION.sub("", said[0].content), (question, said[0].content)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agents.grounding import problems
+from graph.conversation.facts import look
 from graph.events import RunEvent
 from graph.report import export, report
 from graph.session import trade
 from graph.trading_cycle import build
-from tests.integration.worlds import ENTRY, HOUR, config, opened, trail, trails
+from tests.integration.worlds import ENTRY, HOUR, SYMBOLS, config, entry_feed, opened, trail, trails
 from tools.context import Evidence
 from trading_core.auth.permissions import operator
+from trading_core.domain.clock import SimulatedClock
+from trading_core.domain.errors import BrokerUnavailable, RunError, UnknownSymbol
 from trading_core.domain.intents import Verdict
+from trading_core.domain.market import Ticker
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.execution.control import Control
+from trading_core.execution.desk import Desk
 from trading_core.persistence.records import RunState
 
 
@@ -48,7 +57,7 @@ async def test_a_run_is_read_back_whole_and_every_number_in_it_stands_on_evidenc
         kept = await trail(system, system.runner.run_id(ENTRY))
     assert kept.snapshot is not None
     assert {decision.agent for decision in kept.decisions} == {"market_analysis", "signal", "risk", "execution"}
-    evidence = {item.id: Evidence(item.id, item.tool, item.arguments, dict(item.result)) for item in kept.evidence}  # type: ignore[call-overload]
+    evidence = {item.id: Evidence(item.id, item.tool, item.arguments, dict(item.result)) for item in kept.evidence}
     for decision in kept.decisions:
         assert decision.answer is not None
         assert decision.grounded, decision.problems
@@ -154,6 +163,106 @@ async def test_a_waiting_run_survives_a_restart(tmp_path: Path) -> None:
         assert (await system.runner.resume(waiting.run_id)).state is RunState.DONE
         assert len(await trails(system)) == 1
         assert (await report(system)).fills == 1
+
+
+async def test_a_failed_run_that_is_taken_up_again_is_under_way_and_holds_what_it_reserves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> object:
+        raise BrokerUnavailable("the venue does not answer", not_done="Nothing was sent")
+
+    async with opened(tmp_path) as system:
+        run_id, account = system.runner.run_id(ENTRY), system.desk.account_id
+
+        async def standing() -> tuple[RunState | None, bool, int]:
+            async with system.database.reading() as uow:
+                record, waiting = await uow.runs.get(run_id), await uow.intents.waiting(account)
+            return record and record.state, record is not None and record.ended_at is not None, len(waiting)
+
+        seen = []
+        real = system.desk.submit
+
+        async def looked_at(*given: Any) -> object:
+            seen.append(await standing())
+            return await real(*given)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Desk, "submit", away)
+            assert (await system.runner.run(ENTRY)).state is RunState.FAILED
+        assert await standing() == (RunState.FAILED, True, 0)
+        monkeypatch.setattr(Desk, "submit", staticmethod(looked_at))
+        assert (await system.runner.resume(run_id)).state is RunState.DONE
+        assert seen == [(RunState.RUNNING, False, 1)]
+        assert await standing() == (RunState.DONE, True, 0)
+
+
+@pytest.mark.parametrize("changes", [{"symbols": SYMBOLS[1:]}, {"timeframe": "4h"}], ids=["symbols", "bars"])
+async def test_a_desk_that_was_started_otherwise_says_so_and_blames_no_market(tmp_path: Path, changes: dict[str, Any]) -> None:
+    async with opened(tmp_path / "before") as system:
+        await system.runner.run(ENTRY)
+        kept = (await trail(system, system.runner.run_id(ENTRY))).snapshot
+    assert kept is not None
+    async with opened(tmp_path / "after", config(**changes)) as other:
+        with pytest.raises(RunError, match=r"begun by a desk of BTC/USDT, ETH/USDT, SOL/USDT on 1h bars.*Start a new run"):
+            await other.snapshots.restore(kept.hash, kept.content)
+
+
+async def test_a_run_goes_on_at_a_desk_that_looks_at_more_symbols_by_now(tmp_path: Path) -> None:
+    async with opened(tmp_path / "before", config(symbols=SYMBOLS[1:])) as system:
+        await system.runner.run(ENTRY)
+        kept = (await trail(system, system.runner.run_id(ENTRY))).snapshot
+    assert kept is not None
+    async with opened(tmp_path / "after") as other:
+        snapshot = await other.snapshots.restore(kept.hash, kept.content)
+    assert (snapshot.symbols, snapshot.content_hash) == (SYMBOLS[1:], kept.hash)
+
+
+async def test_a_holding_that_the_market_lists_no_more_stops_cycles_and_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, exchange=entry_feed()) as system:
+        assert (await system.runner.run(ENTRY)).state is RunState.DONE
+        listed = system.feed.ticker
+
+        async def ticker(symbol: str, *, as_of: datetime) -> Ticker | None:
+            if symbol == "SOL/USDT":
+                raise UnknownSymbol("the market lists no 'SOL/USDT'")
+            return await listed(symbol, as_of=as_of)
+
+        monkeypatch.setattr(system.feed, "ticker", ticker)
+        assert isinstance(system.clock, SimulatedClock)
+        system.clock.advance_to(ENTRY + HOUR)
+        result = await system.runner.run(ENTRY + HOUR)
+        known = (await look(system)).snapshot
+    assert result.state is RunState.FAILED
+    assert "the market lists no 'SOL/USDT'" in result.error
+    assert "Start the desk with every symbol that is held" in result.error
+    assert "SOL/USDT" in known.portfolio.held(), "a question is answered, with what is held"
+    assert "SOL/USDT" not in known.prices
+
+
+async def test_a_first_price_far_from_the_bars_before_it_is_named_and_not_entered_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[RunEvent] = []
+    async with opened(tmp_path, events=events, exchange=entry_feed()) as system:
+        true = system.feed.ticker
+
+        async def ticker(symbol: str, *, as_of: datetime) -> Ticker | None:
+            told = await true(symbol, as_of=as_of)
+            if told is None or symbol != "SOL/USDT":
+                return told
+            factor = Decimal("1.06")
+            return replace(told, bid=told.bid * factor, ask=told.ask * factor, last=told.last * factor)
+
+        monkeypatch.setattr(system.feed, "ticker", ticker)
+        result = await system.runner.run(ENTRY)
+        kept = await trail(system, result.run_id)
+    assert (result.state, kept.intents, kept.orders) == (RunState.DONE, (), ())
+    assert any(decision.answer and decision.answer.get("action") == "enter" for decision in kept.decisions), "it was wanted"
+    (doubted,) = (event.data for event in events if event.kind == "price_doubted")
+    assert doubted["symbol"] == "SOL/USDT"
+    assert "off the last close" in str(doubted["why"])
 
 
 def test_the_graph_prints_itself() -> None:

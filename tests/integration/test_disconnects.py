@@ -28,6 +28,7 @@ from tests.model_replies import Body, Reply, say
 from tests.model_server import ModelServer
 from tests.rules_brain import rules_brain
 from tests.unit.http.manned_cases import events_of
+from tests.waiting import until
 
 RATES = {f"ALGOTRENDY_API_{name}": str(MANY) for name in ("PER_IP", "READS_PER_USER", "WRITES_PER_USER")}
 QUESTION = "what is our exposure?"
@@ -66,9 +67,11 @@ class Desk:
 
     async def whole(self, run_id: str) -> list[dict[str, Any]]:
         """All that a run told, from the record, when it is over."""
-        async with asyncio.timeout(60):
-            while (await self.run(run_id))["state"] not in {"done", "failed", "cancelled"}:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+
+        async def is_over() -> bool:
+            return (await self.run(run_id))["state"] in {"done", "failed", "cancelled"}
+
+        await until(is_over, within=60)
         answer = await self.client.get(f"/runs/{run_id}/events", params={"limit": 500}, headers=self.headers)
         assert answer.json()["is_over"]
         return list(answer.json()["items"])

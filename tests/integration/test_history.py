@@ -175,7 +175,6 @@ async def test_hourly_crashes(shared_data: Path, tmp_path: Path, start: datetime
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("limits", [{}, {"drawdown": "0.9", "daily_loss": "0.5"}], ids=["default", "loss limits wide open"])
 async def test_nine_symbols_over_eight_years(shared_data: Path, tmp_path: Path, limits: dict[str, object]) -> None:
     start, end = datetime(2018, 1, 1, tzinfo=UTC), datetime(2025, 9, 30, tzinfo=UTC)

@@ -141,6 +141,5 @@ async def test_whatever_is_written_no_right_is_gained_and_nothing_is_sent(here: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_the_whole_corpus(here: Manned) -> None:
     await _withstands(here, injections()[:150])

@@ -50,7 +50,7 @@ def url(tmp_path: Path) -> Iterator[str]:
             client.post(url).raise_for_status()
         yield url
     finally:
-        venue.communicate(timeout=10)
+        venue.communicate(timeout=60)
 
 
 def killed(job: Job, after: int) -> set[str]:

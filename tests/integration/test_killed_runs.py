@@ -28,7 +28,7 @@ async def _killed_at(event: int, home: Path) -> None:
     with ModelServer(brain=rules_brain) as server:
         settings = config(model=against(server.base_url), start=ENTRY, cycles=1)
         command = [sys.executable, "-m", "tests.integration.killed", str(home), server.base_url, str(event)]
-        ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, timeout=60)  # noqa: ASYNC221
+        ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, timeout=150)  # noqa: ASYNC221 - nothing else is to run meanwhile
         if event <= EVENTS:
             assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
         folder = home / "simulations" / settings.session_id

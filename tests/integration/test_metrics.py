@@ -19,6 +19,7 @@ from api.observability.ledger_metrics import LedgerCollector
 from api.observability.run_metrics import RunMetrics
 from tests.integration.observed_desk import HOURS, TOKEN, ObservedDesk, observed
 from tests.unit import auth_cases
+from tests.waiting import until
 from trading_core.auth.roles import Role
 from trading_core.domain.errors import StoreUnavailable
 from trading_core.domain.intents import Verdict
@@ -35,7 +36,7 @@ class Scrape:
     """The samples of one answer."""
 
     def __init__(self, families: Iterator[object]) -> None:
-        self.samples = [sample for family in families for sample in family.samples]  # type: ignore[attr-defined]
+        self.samples = [sample for family in families for sample in family.samples]
 
     def all(self, name: str, **labels: str) -> list[float]:
         return [s.value for s in self.samples if s.name == f"algotrendy_{name}" and labels.items() <= s.labels.items()]
@@ -50,11 +51,9 @@ class Scrape:
 
 async def session(desk: ObservedDesk) -> list[str]:
     runs = [await desk.cycle(as_of) for as_of in HOURS]
-    for _ in range(1_000):  # until the follower has come to the end
-        if desk.metrics.registry.get_sample_value("algotrendy_runs_total", {"kind": "cycle", "state": "done"}) == len(runs):
-            return runs
-        await asyncio.sleep(0.01)
-    raise AssertionError("the runs were not counted")
+    registry, done = desk.metrics.registry, {"kind": "cycle", "state": "done"}
+    await until(lambda: registry.get_sample_value("algotrendy_runs_total", done) == len(runs))
+    return runs
 
 
 async def test_what_is_counted_is_what_the_record_says(tmp_path: Path) -> None:
@@ -231,7 +230,7 @@ class Troubled:
 async def test_the_ledger_is_read_at_most_every_five_seconds_and_leaves_no_old_numbers(tmp_path: Path) -> None:
     async with observed(tmp_path) as desk:
         ledger, now = Troubled(desk.world.database), [0.0]
-        collector = LedgerCollector(ledger, lambda: None, lambda: now[0])  # type: ignore[arg-type]  # all that it uses
+        collector = LedgerCollector(ledger, lambda: None, lambda: now[0])
 
         async def read(at: float) -> list[str]:
             now[0] = at

@@ -8,32 +8,21 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 from graph.control.budgets import orders_left
-from graph.control.pauses import Pauses
 from graph.events import RunEvent
 from graph.schedules.skipping import SkipReason, why_skip
 from graph.system import TradingSystem
-from tests.integration.worlds import ENTRY, opened, trail
-from trading_core.auth.permissions import Principal, operator
+from tests.integration.worlds import ENTRY, opened, pause, pause_late, trail
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.persistence.desk_records import (
     AgentSettings,
     Budget,
-    Pause,
     PauseKind,
     RunRequest,
     Schedule,
     Trigger,
 )
 from trading_core.persistence.records import DecisionRecord, Outcome, RunKind, RunRecord, RunState, RunTrail
-
-
-def boss(system: TradingSystem) -> Principal:
-    return operator("boss", system.desk.account_id)
-
-
-async def pause(system: TradingSystem, kind: PauseKind, subject: str = "") -> Pause:
-    return await Pauses(system.database, system.clock).put(boss(system), system.desk.account_id, kind, subject, "for a test")
 
 
 async def cycle(system: TradingSystem) -> RunTrail:
@@ -87,14 +76,7 @@ async def test_a_paused_agent_abstains_and_nothing_is_bought(tmp_path: Path, age
 
 async def test_a_symbol_paused_after_the_gate_has_spoken_is_not_bought(tmp_path: Path) -> None:
     async with opened(tmp_path) as system:
-        asked = system.asker.ask
-
-        async def pausing(name: str, *rest: object, **named: object) -> object:
-            if name == "execution":
-                await pause(system, PauseKind.SYMBOL, "SOL/USDT")
-            return await asked(name, *rest, **named)  # type: ignore[arg-type]
-
-        system.asker.ask = pausing  # type: ignore[method-assign,assignment]
+        pause_late(system, "SOL/USDT")
         kept = await cycle(system)
     assert entries(kept) == ["SOL/USDT"]
     assert kept.orders == ()

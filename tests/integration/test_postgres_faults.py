@@ -6,21 +6,25 @@ import asyncio
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
+from graph.runs.event_log import EventLog
 from tests.postgres_server import NoPostgres, Server
+from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError, InvalidInput, LedgerError, StoreUnavailable
 from trading_core.domain.portfolio import Portfolio
 from trading_core.persistence.session import Database
 from trading_core.persistence.settings import DatabaseSettings
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
-SECRET = "correct horse"  # noqa: S105
+SECRET = "correct horse"  # noqa: S105 - of nobody
 IMPATIENT = DatabaseSettings(statement_timeout=0.2, lock_timeout=0.1, idle_in_transaction_timeout=0.2, connect_timeout=2)
 
 
@@ -230,4 +234,53 @@ async def test_every_connection_carries_the_settings(postgres_url: str) -> None:
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        DatabaseSettings(**wrong)  # type: ignore[arg-type]
+        DatabaseSettings(**wrong)
+
+
+class Line:
+    """A TCP line to a server, which breaks once at the next COMMIT: on its way there, or on the way back with the answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self.breaks = ""
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._server)
+        there = asyncio.create_task(self._pump(reader, far_writer, "there", b"COMMIT;"))
+        back = asyncio.create_task(self._pump(far_reader, writer, "back", b"COMMIT\0"))
+        await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+        there.cancel()
+        back.cancel()
+        await asyncio.gather(there, back, return_exceptions=True)
+        far_writer.close()
+        writer.close()
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, way: str, word: bytes) -> None:
+        while data := await source.read(65_536):
+            if self.breaks == way and word in data:
+                self.breaks = ""
+                return
+            target.write(data)
+            await target.drain()
+
+
+@asynccontextmanager
+async def over_a_line(url: str) -> AsyncIterator[tuple[str, Line]]:
+    known = make_url(url)
+    line = Line(known.host or "127.0.0.1", known.port or 5432)
+    async with await asyncio.start_server(line.carry, "127.0.0.1", 0) as listening:
+        host, port = listening.sockets[0].getsockname()
+        yield known.set(host=host, port=port).render_as_string(hide_password=False), line
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_events_whose_commit_was_cut_off_are_kept_once(postgres_url: str, way: str) -> None:
+    async with over_a_line(postgres_url) as (url, line), await opened(url) as database:
+        async with EventLog(database, SystemClock()).open() as log:
+            first = await log.append("paper", "equity", {"n": 1})
+            line.breaks = way
+            told = await asyncio.gather(*(log.append("paper", "equity", {"n": n}) for n in (2, 3)))
+            assert line.breaks == "", "it was cut"
+            last = await log.append("paper", "equity", {"n": 4})
+        async with database.reading() as uow:
+            assert await uow.events.after(0, None, 10) == (first, *told, last)

@@ -42,10 +42,10 @@ async def test_a_decision_of_the_past_hears_what_had_been_published_by_then(tmp_
             assert run.snapshot_hash is not None
             kept = await uow.snapshots.get(run.snapshot_hash)
     assert kept is not None
-    report = kept.content["channels"]["sentiment:BTC/USDT"]  # type: ignore[index]
+    report = kept.content["channels"]["sentiment:BTC/USDT"]
     assert report["state"] == ReadingState.LIVE.value
     assert [reading["value"] for reading in report["readings"]] == ["30"]
-    assert kept.content["channels"]["aggregate:BTC/USDT"]["state"] == "off"  # type: ignore[index]
+    assert kept.content["channels"]["aggregate:BTC/USDT"]["state"] == "off"
 
 
 def test_a_generated_market_has_nobody_to_hear() -> None:

@@ -72,7 +72,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
             yield Processes(client, rivals, count(1))
     finally:
         for process in (*rivals, venue):  # each ends at the end of its input
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("limit", LIMITS)

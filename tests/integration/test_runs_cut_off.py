@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
 
+from graph.events import EventKind
 from graph.folders import Folders
 from graph.runner import RunResult
 from graph.runs.order_run import STALE_AFTER
@@ -95,7 +97,7 @@ async def test_what_a_run_asks_ends_with_it_when_it_fails(tmp_path: Path, monkey
     real = Desk.propose
 
     async def breaks_off(self: Desk, who: object, intent: TradeIntent) -> object:
-        await real(self, who, intent)  # type: ignore[arg-type]
+        await real(self, who, intent)
         raise BrokerUnavailable("the venue does not answer", not_done="Nothing more was asked")
 
     monkeypatch.setattr(Desk, "propose", breaks_off)
@@ -117,7 +119,7 @@ async def test_a_ledger_out_of_reach_for_a_moment_fails_no_cycle(tmp_path: Path,
         if len(failed) < 2:
             failed.append("once more")
             raise StoreUnavailable("the database failed: it is restarted", not_done="Nothing of the transaction was written")
-        await real(self, decision)  # type: ignore[arg-type]
+        await real(self, decision)
 
     monkeypatch.setattr(DecisionsRepository, "put", away)
     async with manned(tmp_path) as here:
@@ -170,7 +172,7 @@ async def test_runs_that_wait_cost_the_ledger_no_writes(tmp_path: Path) -> None:
             opened += 1
             return real()
 
-        here.database.transaction = counted  # type: ignore[method-assign,assignment]
+        here.database.transaction = counted
         await asyncio.sleep(6 * QUICK.look)
         assert opened == 0
 
@@ -187,3 +189,51 @@ async def test_a_run_that_is_over_leaves_no_checkpoints(tmp_path: Path) -> None:
         async with aiosqlite.connect(folder.checkpoints) as file:
             rows = await (await file.execute("SELECT DISTINCT thread_id FROM checkpoints")).fetchall()
     assert list(rows) == []
+
+
+def _cut_off_after(here: Manned, monkeypatch: pytest.MonkeyPatch, kind: EventKind) -> list[str]:
+    """Have the first run that tells of this be cut off right then; which one it was."""
+    real, cut_off = here.system.asker.tell, list[str]()
+
+    def tell(told: EventKind, run_id: str, /, **data: Any) -> None:
+        real(told, run_id, **data)
+        if told == kind and not cut_off:
+            cut_off.append(run_id)
+            raise StoreUnavailable("the database failed: it is restarted", not_done="Nothing of the transaction was written")
+
+    monkeypatch.setattr(here.system.asker, "tell", tell)
+    return cut_off
+
+
+@pytest.mark.parametrize("kind", ["gate_decided", "approval_requested", "order_sent"])
+async def test_a_step_that_is_done_again_tells_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: EventKind
+) -> None:
+    """It is cut off after it has told, and before its checkpoint."""
+    asks = kind == "approval_requested"
+    async with manned(tmp_path, config(limits=ASKS) if asks else config()) as here:
+        cut_off = _cut_off_after(here, monkeypatch, kind)
+        await here.runs.request_cycle(here.olga, here.account, run_id="c")
+        record = await here.runs.wait("c", SOON)
+        assert record.state is (RunState.WAITING if asks else RunState.DONE)
+        kinds = await here.kinds("c")
+    assert cut_off == ["c"]
+    assert "run_resumed" in kinds
+    assert kinds.count(kind) == (2 if kind == "order_sent" else 1), "an order and its stop are two"
+
+
+async def test_taking_an_order_back_is_told_once_however_often_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with manned(tmp_path) as here:
+        ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
+        assert ticker is not None
+        low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
+        assert (await ordered(here, "o", **low)).state is RunState.DONE
+        (kept,) = (await trail(here.system, "o")).orders
+        cut_off = _cut_off_after(here, monkeypatch, "order_cancelled")
+        await here.runs.request_cancel_order(here.olga, here.account, kept.order.client_order_id, run_id="x")
+        assert (await here.ends("x")).state is RunState.DONE
+        kinds = await here.kinds("x")
+    assert cut_off == ["x"]
+    assert kinds == ["run_queued", "run_started", "order_cancelled", "run_resumed", "run_done"]

@@ -20,6 +20,7 @@ from tests.integration.manned import Manned, manned
 from tests.integration.worlds import trail
 from trading_core.auth.agents import runner
 from trading_core.domain.orders import Order, OrderState, Purpose
+from trading_core.persistence.desk_records import StoredEvent
 from trading_core.persistence.records import RunState
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,14 @@ async def _settled(here: Manned) -> None:
         await system.clock.sleep(0.5)
 
 
+def _about(event: StoredEvent) -> tuple[str, object]:
+    """An event of an order or an intent, and which."""
+    order, intent = event.data.get("order"), event.data.get("intent")
+    about = order.get("client_order_id") if isinstance(order, dict) else isinstance(intent, dict) and intent.get("intent_id")
+    assert about, event
+    return event.kind, about
+
+
 async def _check(here: Manned) -> dict[str, Order]:
     await _settled(here)
     ids = Counter[str]()
@@ -64,6 +73,8 @@ async def _check(here: Manned) -> dict[str, Order]:
         events = await here.events(run_id)
         assert [event.sequence for event in events] == list(range(1, len(events) + 1)), run_id
         assert [event.kind in FINAL for event in events] == [False] * (len(events) - 1) + [True], run_id
+        told = Counter(_about(event) for event in events if event.kind in ("gate_decided", "approval_requested", "order_sent"))
+        assert set(told.values()) <= {1}, told
         kept = await trail(here.system, run_id)
         sent = [one.order for one in kept.orders if one.order.purpose is not Purpose.STOP]
         assert len({order.intent_id for order in sent}) == len(sent), "one intent, one order"

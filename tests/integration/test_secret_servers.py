@@ -94,7 +94,7 @@ async def read(secrets: VaultSecrets | AwsSecrets, name: str = "api-key") -> str
 
 
 def with_token(url: str, token: str = ROOT, **options: str) -> VaultSecrets:
-    return VaultSecrets(url, Token(SecretStr(token)), **options)  # type: ignore[arg-type]  # texts only
+    return VaultSecrets(url, Token(SecretStr(token)), **options)
 
 
 async def test_vault_gives_the_newest_version(vault_url: str, root: Any) -> None:

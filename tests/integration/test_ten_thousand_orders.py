@@ -54,7 +54,6 @@ async def test_hundreds_of_orders_in_a_storm_end_known_and_equal(venue: str, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("venue", "orders"), [("binance", MANY), ("kraken", MANY // 5)])
 async def test_thousands_of_orders_in_a_storm_end_known_and_equal(venue: str, orders: int, tmp_path: Path) -> None:
     await _survives(venue, tmp_path, orders)

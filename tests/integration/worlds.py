@@ -10,9 +10,12 @@ from typing import Any
 
 from data_channels.market.synthetic import SyntheticFeed
 from graph.config import SessionConfig
+from graph.control.pauses import Pauses
 from graph.events import RunEvent
 from graph.system import TradingSystem
+from trading_core.auth.permissions import operator
 from trading_core.domain.market import MarketFeed, Timeframe
+from trading_core.persistence.desk_records import Pause, PauseKind
 from trading_core.persistence.records import RunTrail
 
 HOUR = timedelta(hours=1)
@@ -71,3 +74,21 @@ async def trails(system: TradingSystem) -> Sequence[RunTrail]:
     async with system.database.reading() as uow:
         runs = await uow.runs.of_session(system.config.session_id)
         return [await uow.runs.whole(run.id) for run in runs]
+
+
+async def pause(system: TradingSystem, kind: PauseKind, subject: str = "") -> Pause:
+    """Have `boss` pause something."""
+    account = system.desk.account_id
+    return await Pauses(system.database, system.clock).put(operator("boss", account), account, kind, subject, "for a test")
+
+
+def pause_late(system: TradingSystem, symbol: str) -> None:
+    """Have a symbol paused after the gate has spoken: just before the execution agent is asked."""
+    asked = system.asker.ask
+
+    async def pausing(name: str, *rest: object, **named: object) -> object:
+        if name == "execution":
+            await pause(system, PauseKind.SYMBOL, symbol)
+        return await asked(name, *rest, **named)
+
+    system.asker.ask = pausing

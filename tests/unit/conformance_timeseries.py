@@ -75,7 +75,7 @@ class TimeSeriesConformance:
     )
     async def test_a_bar_that_cannot_be_or_be_kept_is_refused(self, store: TimeSeriesStore, wrong: object, said: str) -> None:
         with pytest.raises(InvalidInput, match=said):
-            await store.put_bars(KEY, [bar(1), wrong])  # type: ignore[list-item]
+            await store.put_bars(KEY, [bar(1), wrong])
         assert await store.bar_spans() == ()
 
     async def test_a_bar_is_known_once_it_has_closed(self, store: TimeSeriesStore) -> None:

@@ -222,7 +222,7 @@ class World:
         parts |= changes
         if isinstance(parts["limits"], Limits):
             parts["limits"] = LimitsBook(desk=parts["limits"])
-        return Desk(**parts)  # type: ignore[arg-type]
+        return Desk(**parts)
 
     async def settle(self, seconds: float = 1) -> None:
         """Let orders arrive, then book what happened."""
@@ -350,7 +350,7 @@ def buy(quantity: D | str = "10", leg: str = "", **changes: object) -> TradeInte
         limit_price=D(101),
         stop_price=D(90),
     )
-    return replace(blank, **changes)  # type: ignore[arg-type]
+    return replace(blank, **changes)
 
 
 def sell(quantity: D | str = "10", leg: str = "", **changes: object) -> TradeIntent:
@@ -358,7 +358,7 @@ def sell(quantity: D | str = "10", leg: str = "", **changes: object) -> TradeInt
     symbol = str(changes.get("symbol", BTC))
     blank = buy(quantity, symbol=symbol, purpose=Purpose.EXIT, side=Side.SELL, type=OrderType.MARKET)
     blank = replace(blank, limit_price=None, stop_price=None, intent_id=make_intent_id(RUN, Purpose.EXIT, symbol, leg))
-    return replace(blank, **changes)  # type: ignore[arg-type]
+    return replace(blank, **changes)
 
 
 def codes(answer: Order | RiskDecision) -> tuple[str, ...]:

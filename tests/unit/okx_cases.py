@@ -13,6 +13,7 @@ from tests.venues.engine import Exchange
 from tests.venues.engine_types import Market
 from tests.venues.okx import FEES, PASSPHRASE, OkxVenue
 from tests.venues.server import Key, VenueServer, wall_clock_ms
+from tests.waiting import until
 
 D = Decimal
 T = TypeVar("T")
@@ -50,4 +51,14 @@ async def limit(client: ccxt.okx, client_id: str, price: float = 40_000, amount:
 
 
 async def soon(waited: Awaitable[T]) -> T:
-    return await asyncio.wait_for(waited, 3)
+    return await asyncio.wait_for(waited, 30)
+
+
+async def subscribed(server: VenueServer, *channels: str) -> None:
+    """Return when the venue was asked for each of these channels: what happens from then on is told."""
+
+    def asked() -> set[str]:
+        heard = [said for stream in server.streams for said in stream.heard if isinstance(said, dict)]
+        return {each["channel"] for said in heard if said.get("op") == "subscribe" for each in said["args"]}
+
+    await until(lambda: set(channels) <= asked(), lambda: f"{channels}; asked for {asked()}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from tests.venues.engine_types import Kind, Side, Ticket
 from tests.venues.kraken import KrakenVenue
 from tests.venues.local import LocalVenue
 from tests.venues.server import VenueServer
+from tests.waiting import until
 from trading_core.domain.clock import SimulatedClock, to_ms
 from trading_core.domain.market import Bar, ReadingState, Timeframe
 
@@ -70,7 +71,7 @@ class Market:
     async def begin(self) -> None:
         """Open the streams, and trade until every one of them has spoken."""
         self.feed.start()
-        deadline = asyncio.get_running_loop().time() + 8
+        deadline = asyncio.get_running_loop().time() + 30
         while self.report().state is not ReadingState.LIVE or not self.feed.metrics.trades:
             assert asyncio.get_running_loop().time() < deadline, self.describe()
             self.trade(PRICE + self.traded % 2)
@@ -122,14 +123,6 @@ async def streamed(kind: LocalVenue, server: VenueServer, patience: Patience = Q
         server.faults.streams.clear()
         await feed.close()
         await own.close()
-
-
-async def until(holds: Callable[[], bool], describe: Callable[[], str], seconds: float = 8.0) -> None:
-    """Wait for the world outside to do something."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not holds():
-        assert asyncio.get_running_loop().time() < deadline, describe()
-        await asyncio.sleep(0.005)
 
 
 async def _no_throttle(weight: float | None = None) -> None: ...

@@ -102,5 +102,5 @@ def test_a_size_beyond_reason_is_refused(fraction: float) -> None:
 def test_answers_are_frozen() -> None:
     answer: Answer = Signal.model_validate(SIGNAL)
     with pytest.raises(ValidationError):
-        answer.reason = "other"  # type: ignore[misc]
+        answer.reason = "other"
     assert MarketView.model_fields["abstain"].is_required()

@@ -76,7 +76,7 @@ def test_an_end_that_was_cut_off_is_found_with_the_exported_head(ledger: Path) -
     second = json.loads(audit(ledger, "export").stdout.splitlines()[1])
     tamper(ledger, "DELETE FROM audit_log WHERE sequence = 3")
     assert "row 3: missing, the head stands at row 3" in audit(ledger, "verify").stdout
-    tamper(ledger, f"UPDATE audit_head SET sequence = 2, hash = '{second['hash']}'")  # noqa: S608
+    tamper(ledger, f"UPDATE audit_head SET sequence = 2, hash = '{second['hash']}'")  # noqa: S608 - the tamperer's own
     assert audit(ledger, "verify").exit_code == 0
     verified = audit(ledger, "verify", "--head", head)
     assert verified.exit_code == 1
@@ -129,4 +129,4 @@ def test_an_export_is_verified_as_the_documentation_shows(ledger: Path, monkeypa
     exec(compile(code, "docs/audit.md", "exec"), {})  # noqa: S102  # the page's own example
     monkeypatch.setattr("sys.stdin", io.StringIO(lines.replace("=bob", "=rob")))
     with pytest.raises(AssertionError, match="row 2"):
-        exec(compile(code, "docs/audit.md", "exec"), {})  # noqa: S102
+        exec(compile(code, "docs/audit.md", "exec"), {})  # noqa: S102 - the page's own example

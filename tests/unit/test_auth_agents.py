@@ -55,7 +55,7 @@ def test_the_runner_keeps_the_desk_going_and_wants_nothing_traded(action: Action
 def test_every_agent_is_in_the_table_and_none_can_be_added_at_run_time() -> None:
     assert set(AGENT_ACTIONS) == set(ROSTER) == set(get_args(AgentName))
     with pytest.raises(TypeError):
-        AGENT_ACTIONS["risk"] = frozenset(Action)  # type: ignore[index]  # that it cannot is the point
+        AGENT_ACTIONS["risk"] = frozenset(Action)
 
 
 def test_the_documentation_shows_the_tables_as_they_are() -> None:

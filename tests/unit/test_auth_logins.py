@@ -20,7 +20,7 @@ from trading_core.domain.errors import NotAuthenticated, NotPermitted
 from trading_core.persistence.identity_records import LoginEnd
 from trading_core.persistence.identity_tables import logins, refresh_tokens
 
-NO_TOKEN = "the token was not accepted"  # noqa: S105
+NO_TOKEN = "the token was not accepted"  # noqa: S105 - an answer, and no token
 
 
 @pytest.fixture

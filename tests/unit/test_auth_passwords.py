@@ -66,7 +66,7 @@ def test_ones_own_name_and_address_are_no_password(password: str) -> None:
 
 
 async def test_words_of_one_user_do_not_stay_for_the_next() -> None:
-    password = "zyqxwv-plimmuth"  # noqa: S105
+    password = "zyqxwv-plimmuth"  # noqa: S105 - of nobody
     refused(password, "zyqxwv-plimmuth")
     check_password(SecretStr(password), ("bob",))
 

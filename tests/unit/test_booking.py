@@ -25,6 +25,7 @@ from trading_core.domain.portfolio import Portfolio
 from trading_core.execution.booking import ABSENT_AFTER, OVERLAP, Booking
 from trading_core.execution.forms import WorkingStyle, make_order, make_request
 from trading_core.execution.ledger import Ledger
+from trading_core.execution.together import AT_ONCE
 from trading_core.execution.transfers import Transfers
 from trading_core.persistence.records import RunKind, RunRecord
 from trading_core.persistence.session import Database
@@ -75,7 +76,7 @@ async def books(tmp_path: Path) -> AsyncIterator[Books]:
             await uow.runs.start(RunRecord(RUN, ACCOUNT, RunKind.CYCLE, NOW, NOW))
         clock, venue = SimulatedClock(NOW), ToldVenue()
         ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
-        booking = Booking(ledger, venue, clock, {BTC: instrument()})  # type: ignore[arg-type]
+        booking = Booking(ledger, venue, clock, {BTC: instrument()})
         yield Books(ledger, booking, venue, database, clock)
 
 
@@ -237,20 +238,37 @@ async def test_what_somebody_else_has_written_down_meanwhile_is_not_written_agai
     await books.write(entry)
     books.report(entry, OrderState.CANCELLED)
     ledger = Ledger(ACCOUNT, books.database, books.clock, LimitsBook(desk=LIMITS))
-    other = Booking(ledger, books.venue, books.clock, {BTC: instrument()})  # type: ignore[arg-type]
+    other = Booking(ledger, books.venue, books.clock, {BTC: instrument()})
     ask = books.venue.order
 
     async def overtaken(client_order_id: str, symbol: str) -> OrderReport | None:
         report = await ask(client_order_id, symbol)
-        books.venue.order = ask  # type: ignore[method-assign]
+        books.venue.order = ask
         await other.sync()
         return report
 
-    books.venue.order = overtaken  # type: ignore[method-assign]
+    books.venue.order = overtaken
     await books.booking.sync()
     async with books.database.reading() as uow:
         steps = await uow.orders.events(make_client_order_id(entry.intent_id))
     assert [step.event for step in steps] == [OrderEvent.CANCELLED]
+
+
+async def test_orders_that_the_venue_no_longer_lists_are_asked_for_side_by_side(books: Books) -> None:
+    entries = [buy("10", leg=str(number)) for number in range(AT_ONCE)]
+    for entry in entries:
+        await books.write(entry)
+        books.report(entry, OrderState.CANCELLED)
+    ask, met = books.venue.order, asyncio.Barrier(AT_ONCE)
+
+    async def together(client_order_id: str, symbol: str) -> OrderReport | None:
+        async with asyncio.timeout(30):
+            await met.wait()
+        return await ask(client_order_id, symbol)
+
+    books.venue.order = together
+    await books.booking.sync()
+    assert [(await books.order(entry)).state for entry in entries] == AT_ONCE * [OrderState.CANCELLED]
 
 
 async def test_an_answer_that_comes_too_late_moves_nothing(books: Books) -> None:
@@ -269,7 +287,7 @@ async def test_the_account_is_known_as_of_when_it_was_asked_for(books: Books) ->
         await books.clock.sleep(5)
         return await slow()
 
-    books.venue.open_orders = open_orders  # type: ignore[method-assign]
+    books.venue.open_orders = open_orders
     await books.booking.sync()
     assert books.booking.known_at == NOW
 
@@ -296,7 +314,7 @@ async def test_who_asks_while_the_venue_is_being_read_shares_the_next_reading(bo
         await go_on.wait()
         return await ask(since=since)
 
-    books.venue.fills = slow  # type: ignore[method-assign]
+    books.venue.fills = slow
     first = asyncio.create_task(books.booking.sync())
     await reading.wait()
     others = [asyncio.create_task(books.booking.sync()) for _ in range(5)]
@@ -320,10 +338,10 @@ def test_a_loop_that_ends_while_the_venue_is_read_ends_quietly(tmp_path: Path, c
                 await asyncio.sleep(60)
                 return []
 
-            venue.fills = silent  # type: ignore[method-assign]
+            venue.fills = silent
             clock = SimulatedClock(NOW)
             ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
-            syncing = asyncio.create_task(Booking(ledger, venue, clock, {}).sync())  # type: ignore[arg-type]
+            syncing = asyncio.create_task(Booking(ledger, venue, clock, {}).sync())
             await reading.wait()
             syncing.cancel()
 
@@ -351,7 +369,7 @@ async def test_a_fill_in_the_middle_of_booking_transfers_is_no_transfer(books: B
         BarFeed([instrument()], {BTC: [flat(hour) for hour in range(5)]}),
         books.clock,
         listed,
-    )  # type: ignore[arg-type]
+    )
     with pytest.raises(LedgerError, match="moved meanwhile"):
         await transfers.book(OPERATOR, "a deposit, one thought")
     assert (await books.portfolio()).balances == {"USDT": D(99_600), "BTC": D("3.992")}

@@ -165,7 +165,7 @@ async def _play(path: Path, orders: Sequence[Truth], tellings: Sequence[Telling]
                 await uow.intents.add(truth.intent)
                 await uow.orders.add(replace(make_order(truth.intent, request, None, NOW), state=truth.start))
         ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
-        booking = Booking(ledger, venue, clock, INSTRUMENTS)  # type: ignore[arg-type]
+        booking = Booking(ledger, venue, clock, INSTRUMENTS)
         told: set[str] = set()
         for telling in tellings:
             await clock.sleep(telling.after_seconds)

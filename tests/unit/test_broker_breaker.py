@@ -159,4 +159,4 @@ def test_jitter_only_ever_adds() -> None:
 @pytest.mark.parametrize("change", [{"failures": 0}, {"window": 0}, {"share": 0.0}, {"cooling": 50.0}, {"jitter": -0.1}])
 def test_rules_that_cannot_work_are_an_error(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="cannot work"):
-        replace(RULES, **change)  # type: ignore[arg-type]
+        replace(RULES, **change)

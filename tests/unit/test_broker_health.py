@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -126,10 +125,8 @@ async def test_one_broken_venue_leaves_the_others_as_they_are(local: Local, krak
 
 
 async def test_a_venue_that_does_not_answer_is_given_up_in_time(local: Local) -> None:
-    local.server.faults.always(late(3), "balance")
-    begin = time.monotonic()
+    local.server.faults.always(late(600), "balance")
     report = await check(account("a", local.broker), clock=CLOCK, within=1)
-    assert time.monotonic() - begin < 2.5
     assert report.reachable
     assert not report.healthy
     assert report.error == "Binance did not answer within 1 s: check the network and the venue's status page"
@@ -181,7 +178,7 @@ async def test_whatever_a_broker_does_no_check_raises(local: Local) -> None:
         def __getattr__(self, name: str) -> object:
             raise ZeroDivisionError(f"no {name}")
 
-    report = await check(account("w", Wild()), clock=CLOCK)  # type: ignore[arg-type]
+    report = await check(account("w", Wild()), clock=CLOCK)
     assert isinstance(report, HealthReport)
     assert (report.reachable, report.error) == (False, "ZeroDivisionError: no instruments")
 

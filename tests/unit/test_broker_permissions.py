@@ -76,7 +76,7 @@ def test_okx_tells_all_of_it_in_two_texts() -> None:
     ("missing", "field"), [("close-trades", "can_trade"), ("modify-trades", "can_trade"), ("query-open-trades", "can_read")]
 )
 def test_kraken_wants_placing_and_cancelling_and_both_kinds_of_reading(missing: str, field: str) -> None:
-    granted = [name for name in KRAKEN_BODY["result"]["permissions"] if name != missing]  # type: ignore[call-overload, index]
+    granted = [name for name in KRAKEN_BODY["result"]["permissions"] if name != missing]
     found = permissions_of("kraken", {"result": {"permissions": [*granted, "withdraw-funds"], "ipAllowlist": ["192.0.2.1"]}})
     assert getattr(found, field) is False
     assert (found.can_withdraw, found.restricted_to_ips) == (True, True)
@@ -235,5 +235,5 @@ def test_a_missing_passphrase_is_said_before_anything_is_asked() -> None:
 async def test_a_test_network_without_the_endpoint_tells_nothing(binance: VenueServer) -> None:
     async with opened(BINANCE, binance) as local:
         api = local.broker._exchange.urls["api"]
-        local.broker._exchange.urls["api"] = {name: url for name, url in api.items() if name != "sapi"}  # type: ignore[attr-defined]
+        local.broker._exchange.urls["api"] = {name: url for name, url in api.items() if name != "sapi"}
         assert await local.broker.permissions() == NOT_TOLD

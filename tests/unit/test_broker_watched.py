@@ -57,7 +57,7 @@ async def x(tmp_path: Path) -> AsyncIterator[Watched]:
 
 class TestWatchedIsABroker(BrokerConformance):
     @pytest.fixture
-    async def venue(self, x: Watched) -> Venue:  # type: ignore[override]
+    async def venue(self, x: Watched) -> Venue:
         async def settle() -> None:
             await x.clock.sleep(1)
 
@@ -162,7 +162,7 @@ async def test_instruments_that_come_from_memory_prove_nothing(x: Watched) -> No
     await x.broker.instruments()
     await x.broker.probe(lambda broker: broker.instruments(), from_memory=True)
     assert x.breaker.state is BreakerState.HALF_OPEN
-    assert x.broker.latencies.of(Call.READ).count == 3  # type: ignore[union-attr]
+    assert x.broker.latencies.of(Call.READ).count == 3
 
 
 async def test_a_call_that_is_cancelled_says_nothing_and_frees_the_trial(x: Watched) -> None:
@@ -201,4 +201,4 @@ async def test_the_stream_is_handed_on(x: Watched) -> None:
     broker = WatchedBroker(x.line.venue_side, breaker=x.breaker, latencies=x.broker.latencies)
     updates = broker.updates()
     assert await anext(updates) == Missed()
-    await updates.aclose()  # type: ignore[attr-defined]
+    await updates.aclose()

@@ -44,7 +44,7 @@ def server() -> Iterator[VenueServer]:
 
 class TestBinance(BrokerConformance):
     @pytest.fixture
-    async def venue(self, server: VenueServer) -> AsyncIterator[Venue]:  # type: ignore[override]
+    async def venue(self, server: VenueServer) -> AsyncIterator[Venue]:
         async with opened(LOCAL, server) as x:
 
             async def settle() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
@@ -35,6 +35,7 @@ from tests.venues.faults import (
 )
 from tests.venues.local import ACCOUNT, Local, opened, serving
 from tests.venues.server import Stream, VenueServer
+from tests.waiting import until
 from trading_core.brokers.base import Missed, OrderReport, Update
 from trading_core.brokers.venues.client import Credentials
 from trading_core.domain.clock import to_ms
@@ -214,14 +215,6 @@ async def test_orders_and_fills_are_streamed_as_they_are_read(local: Local) -> N
     assert [update for update in told if isinstance(update, Fill)] == await local.broker.fills(since=local.began_at)
     last = [update for update in told if isinstance(update, OrderReport)][-1]
     assert last == await order(local, "c1")
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if is_so():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen in five seconds")
 
 
 def topics_of(stream: Stream) -> list[str]:

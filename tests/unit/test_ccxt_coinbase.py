@@ -48,7 +48,7 @@ def server() -> Iterator[VenueServer]:
 
 class TestCoinbase(BrokerConformance):
     @pytest.fixture
-    async def venue(self, server: VenueServer) -> AsyncIterator[Venue]:  # type: ignore[override]
+    async def venue(self, server: VenueServer) -> AsyncIterator[Venue]:
         async with opened(LOCAL, server) as x:
 
             async def settle() -> None:

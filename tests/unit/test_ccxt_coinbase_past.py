@@ -20,6 +20,7 @@ from tests.venues.engine_types import Side as VenueSide
 from tests.venues.faults import REPLY_LOST
 from tests.venues.local import ACCOUNT, Local, opened, serving
 from tests.venues.server import Key, VenueServer, wall_clock_ms
+from tests.waiting import until
 from trading_core.brokers.base import Missed, OrderReport, Update
 from trading_core.brokers.venues.client import Credentials
 from trading_core.brokers.venues.history import read_all
@@ -144,7 +145,7 @@ async def test_all_live_orders_are_told_up_to_what_the_venue_gives(local: Local)
 async def told(updates: AsyncGenerator[Update, None], count: int) -> list[Update]:
     """So many updates that are not only "read it"."""
     found: list[Update] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for update in updates:
             if not isinstance(update, Missed):
                 found.append(update)
@@ -171,9 +172,7 @@ async def test_orders_are_told_as_they_are_read_and_their_fills_are_read(local: 
 async def test_a_quiet_stream_is_kept_open_by_its_heartbeat(local: Local) -> None:
     updates = cast(AsyncGenerator[Update, None], local.broker.updates())
     assert await anext(updates) == Missed()
-    async with asyncio.timeout(10):
-        while sum(len(stream.heard) for stream in local.server.streams) < 2:  # noqa: ASYNC110 - the server's thread makes it so
-            await asyncio.sleep(0.01)
+    await until(lambda: sum(len(stream.heard) for stream in local.server.streams) >= 2)
     (stream,) = local.server.streams
     assert {message["channel"] for message in stream.heard if isinstance(message, dict)} == {"user", "heartbeats"}
     await updates.aclose()

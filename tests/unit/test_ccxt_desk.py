@@ -19,6 +19,7 @@ from tests.venues.engine_types import Side as VenueSide
 from tests.venues.faults import ERROR_BEFORE, REPLY_LOST
 from tests.venues.local import Local, opened, serving
 from tests.venues.server import VenueServer
+from tests.waiting import until
 from trading_core.domain.intents import TradeIntent
 from trading_core.domain.orders import Order, OrderState
 from trading_core.domain.portfolio import Portfolio
@@ -125,29 +126,25 @@ async def test_a_desk_that_listens_books_a_fill_and_places_its_stop_without_read
                 if isinstance(each, Synced):
                     heard.append(each)
 
-        async def until(quantity: str) -> None:
-            async with asyncio.timeout(30):
-                while sum(fill.quantity for each in heard for fill in each.fills) != D(quantity):  # noqa: ASYNC110 - a task does it
-                    await asyncio.sleep(0.005)
+        async def filled(quantity: str) -> None:
+            await until(lambda: sum(fill.quantity for each in heard for fill in each.fills) == D(quantity), lambda: str(heard))
 
         task = asyncio.create_task(listen())
-        async with asyncio.timeout(30):
-            while not heard:  # noqa: ASYNC110 - the first reading, when the stream is open
-                await asyncio.sleep(0.005)
+        await until(lambda: heard)  # the first reading, when the stream is open
         rests = await send(desk, entry("rests", 48_500))
         readings = server.count("trades")
         local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.04"))
-        await until("0.04")
+        await filled("0.04")
         assert server.count("trades") == readings
         stops = [order for each in heard for order in each.placed]
         assert sum(stop.request.quantity for stop in stops) <= D("0.04")
         server.faults.streams.double(4)
         local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.05"))
-        await until("0.09")
+        await filled("0.09")
         # What is missed while the line is down is read when it is up again.
         server.faults.streams.drop()
         local.exchange.trade_at(BTC, VenueSide.SELL, D(48_500), D("0.01"))
-        await until("0.1")
+        await filled("0.1")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         async with database.reading() as uow:

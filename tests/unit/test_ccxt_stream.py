@@ -16,7 +16,9 @@ from tests.venues.local import PRICE, Local, LocalVenue, opened, serving
 from tests.venues.server import VenueServer
 from tests.venues.six import SIX
 from tests.venues.streams import Streaming
+from tests.waiting import until
 from trading_core.brokers.base import Missed, OrderReport, Update
+from trading_core.brokers.venues import stream as private_stream
 from trading_core.brokers.venues.broker import CcxtBroker
 from trading_core.brokers.venues.client import Credentials
 from trading_core.brokers.venues.streams import Told
@@ -48,9 +50,7 @@ class Ear:
         return [update.why for update in self.told if isinstance(update, Missed)]
 
     async def until(self, done: Callable[[Ear], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not done(self):  # noqa: ASYNC110 - another task makes it so
-                await asyncio.sleep(0.005)
+        await until(lambda: done(self), lambda: str(self.told))
 
 
 @asynccontextmanager
@@ -246,10 +246,23 @@ async def test_a_venue_that_falls_silent_without_a_close_is_left_and_opened_anew
             await ear.until(lambda ear, before=opened_anew: bool(ear.fills) or len(ear.missed) > before)
 
 
+async def test_pings_alone_are_no_answer_to_a_subscription(server: VenueServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    lively = replace(LOCAL.profile, streams=replace(LOCAL.profile.streams, ping_seconds=1.0))
+    monkeypatch.setattr(private_stream, "_OPENING_SECONDS", 1.5)
+    async with opened(replace(LOCAL, profile=lively), server) as local:
+        server.faults.streams.silence(answers_pings=True)
+        async with listening(local.broker) as ear:
+            assert "it did not take the subscription" in ear.missed[0]
+            monkeypatch.undo()
+            server.faults.streams.clear()
+            await ear.until(lambda ear: Missed() in ear.told)
+
+
 async def test_pings_alone_keep_a_quiet_stream_open(server: VenueServer) -> None:
-    hasty = replace(LOCAL.profile, streams=replace(LOCAL.profile.streams, ping_seconds=0.05))
+    # A stream is left after three pings without a pong: a busy machine keeps none back for that long.
+    hasty = replace(LOCAL.profile, streams=replace(LOCAL.profile.streams, ping_seconds=0.5))
     async with opened(replace(LOCAL, profile=hasty), server) as local, listening(local.broker) as ear:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.0)
         assert ear.told == [Missed()]
 
 

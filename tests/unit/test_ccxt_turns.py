@@ -8,6 +8,7 @@ from decimal import Decimal
 from tests.venues.faults import late
 from tests.venues.kraken import LOCAL
 from tests.venues.local import opened, serving
+from tests.waiting import until
 from trading_core.brokers.venues.turns import in_turn
 from trading_core.domain.orders import OrderRequest, OrderState, OrderType, Side
 
@@ -51,8 +52,7 @@ async def test_at_kraken_an_order_waits_for_the_answer_to_a_read() -> None:
             server.faults.queue("balance", late(0.3))
             order = OrderRequest("c1", LOCAL.symbol, Side.BUY, OrderType.LIMIT, Decimal("0.01"), Decimal(40_000))
             read = asyncio.create_task(local.broker.balances())
-            while not server.count("balance"):  # noqa: ASYNC110 - another thread makes it so
-                await asyncio.sleep(0.005)
+            await until(lambda: server.count("balance"))
             placed = asyncio.create_task(local.broker.place(order))
             await asyncio.sleep(0.1)
             assert server.count("place") == 0

@@ -55,7 +55,7 @@ class Venue:
 
 def telling(value: object, *, name: str, kind: Kind = Kind.AGGREGATE, wants: str = "", **more: object) -> Told:
     def says(now: datetime) -> Sequence[Reading] | Exception:
-        return value if isinstance(value, Exception) else [reading(str(value), at=now, source=name, **more)]  # type: ignore[arg-type]
+        return value if isinstance(value, Exception) else [reading(str(value), at=now, source=name, **more)]
 
     return Told(says, name=name, kind=kind, wants=wants)
 
@@ -287,7 +287,7 @@ entries = st.builds(
 
 
 def told_once(**sizes: int) -> st.SearchStrategy[list[Reading]]:
-    return st.lists(entries, unique_by=lambda entry: (entry.name, entry.value, entry.observed_at), **sizes)  # type: ignore[arg-type]
+    return st.lists(entries, unique_by=lambda entry: (entry.name, entry.value, entry.observed_at), **sizes)
 
 
 @given(told_once(max_size=40), st.integers(-5, 130))

@@ -23,12 +23,13 @@ from tests.channels import faults
 from tests.channels.clock import SharedClock
 from tests.channels.server import Call, ServiceServer
 from tests.channels.sources import BTC, START, Told, reading
+from tests.waiting import until
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.market import Reading, ReadingState
 
 HOUR = timedelta(hours=1)
 QUICK = HubRules(
-    backoff=timedelta(milliseconds=1), beat=timedelta(milliseconds=10), grace=timedelta(milliseconds=30), stop_within=0.2
+    backoff=timedelta(milliseconds=1), beat=timedelta(milliseconds=10), grace=timedelta(milliseconds=400), stop_within=0.2
 )
 OFTEN = Pace(every=timedelta(milliseconds=10), stale_after=HOUR, per_minute=1_000_000, timeout=0.02)
 
@@ -68,19 +69,12 @@ class Deaf(Told):
         return await super().fetch(symbols, now=now)
 
 
-async def until(what: str, holds: object, seconds: float = 5.0) -> None:
-    assert callable(holds)
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 — what is waited for has no event
-            await asyncio.sleep(0.005)
-
-
 async def test_a_task_that_fell_silent_is_named_and_started_again_and_its_late_word_does_not_count(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source, kept = Deaf(), Kept()
     async with ChannelHub([source], [BTC], clock=SystemClock(), chance=random.Random(1), rules=QUICK, sink=kept) as hub:
-        await until("it answers again", lambda: len(source.asked) > 3)
+        await until(lambda: len(source.asked) > 3, lambda: "it answers again")
         [status] = hub.statuses()
         assert status.metrics.restarts == 1
         assert "the task of deaf has been silent since" in status.last_error
@@ -97,12 +91,12 @@ async def test_a_task_that_does_not_stop_is_named_and_does_not_hold_up_the_end(c
     source = Deaf()
     hub = ChannelHub([source], [BTC], clock=SystemClock(), chance=random.Random(1), rules=QUICK)
     await hub.start()
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(2):
+    await until(lambda: source.asked)
+    async with asyncio.timeout(30):
         await hub.stop()
     assert "channels: deaf did not stop" in caplog.text
     source.let_go.set()
-    await until("it ends", lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "channels: deaf"])
+    await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "channels: deaf"], lambda: "it ends")
 
 
 async def test_a_task_that_crashes_is_started_again_and_waits_like_after_any_failure(
@@ -178,7 +172,7 @@ async def test_what_waits_when_the_hub_stops_is_still_put() -> None:
     kept.error = OSError("locked")
     hub = ChannelHub([Told()], [BTC], clock=SystemClock(), chance=random.Random(1), sink=kept)
     await hub.start()
-    await until("the sink has failed", lambda: kept.calls == 1)
+    await until(lambda: kept.calls == 1, lambda: "the sink has failed")
     kept.error = None
     await hub.stop()
     assert len(kept.readings) == 1

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from api.console.phrases import tightest
-from api.console.screen import Line
+from api.console.screen import Line, table
 from api.console.support import supports
 from api.console.text import clean, exact, measure, reason, sparkline, uncited
 from trading_core.domain.intents import Check
@@ -87,6 +87,17 @@ def test_the_tightest_caps_come_first_and_cash_counts_the_other_way_round() -> N
     assert [item.code for item in tightest(checks)] == ["insufficient_cash", "risk_per_trade"]
     at_limit = check("order_cap", "24999", "25000")
     assert tightest([*checks, at_limit]) == [at_limit]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 110])
+def test_a_table_loses_no_column_and_cuts_no_number_on_a_narrow_screen(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    shown = table("Positions", "symbol", "quantity", "price", "value", "weight", right=("quantity", "price", "value", "weight"))
+    shown.add_row("SOL/USDT", "156.09375", "159.21922", "24,754.91", "24.78 %")
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    assert all(part in told for part in ("symbol", "weight", "SOL/USDT", "156.09375", "159.21922", "24,754.91", "24.78 %")), told
 
 
 @given(st.text(max_size=300), st.booleans(), st.integers(min_value=45, max_value=140))

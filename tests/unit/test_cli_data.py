@@ -52,7 +52,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 def venue() -> Iterator[VenueServer]:
     """A Binance that has traded for 30 hours and has a market that has not."""
     with serving(BINANCE) as server:
-        exchange = server.venue.exchange  # type: ignore[attr-defined]  # each kind of venue has one
+        exchange = server.venue.exchange
         give_past(exchange, BINANCE.symbol, [D(50_000 + number) for number in range(30)], length_ms=HOUR_MS)
         yield server
 

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.unit.desk_cases import ACCOUNT, OPERATOR, RUNNER, TRADER, D, Fault, World, buy, codes, open_world, sell
+from tests.unit.desk_cases import (
+    ACCOUNT,
+    OPERATOR,
+    RUNNER,
+    TRADER,
+    D,
+    Died,
+    Fault,
+    LossyBroker,
+    World,
+    buy,
+    codes,
+    open_world,
+    sell,
+)
 from tests.unit.paper_exchange import BTC, ETH
 from trading_core.auth.permissions import Action
+from trading_core.brokers.base import OrderReport
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, NotPermitted
 from trading_core.domain.intents import Verdict
 from trading_core.domain.orders import Order, OrderState, Purpose
 from trading_core.domain.portfolio import Portfolio
+from trading_core.execution.cancelling import WAIT_SECONDS
 from trading_core.execution.control import LONGEST_REASON, Control
 from trading_core.execution.forms import WorkingStyle
 from trading_core.execution.risk_record import load_risk, save_risk
+from trading_core.execution.together import AT_ONCE
 from trading_core.persistence.records import RiskStateChange
 from trading_core.persistence.session import Database
 from trading_core.risk.checks import ReasonCode
@@ -44,7 +61,7 @@ async def test_the_next_order_sees_what_another_process_decided(tmp_path: Path) 
         await Control(ACCOUNT, elsewhere, world.clock).halt(OPERATOR, "the news is bad")
         answer = await world.desk.submit(TRADER, intent.intent_id, WorkingStyle.NOW)
         assert codes(answer) == (ReasonCode.TRADING_STATE,)
-        assert "the news is bad" in answer.failed[0].detail  # type: ignore[union-attr]
+        assert "the news is bad" in answer.failed[0].detail
         assert world.broker.attempted == []
 
 
@@ -131,6 +148,55 @@ async def test_the_kill_switch_takes_back_what_works_and_leaves_the_stops(tmp_pa
         assert (withdrawn.client_order_id, withdrawn.state) == (resting.client_order_id, OrderState.CANCELLED)
         assert await world.covered() == await world.held() == D("9.98")
         assert (await world.desk.sync(RUNNER)).withdrawn == ()
+
+
+class SlowToCancel(LossyBroker):
+    """A venue that answers cancels when `full` of them are there together, or at once from then on. One may break."""
+
+    full, at_once, most, breaks = AT_ONCE, 0, 0, ""
+
+    async def cancel(self, client_order_id: str, symbol: str) -> OrderReport:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        if self.at_once == self.full:
+            self.hanging.set()
+        await asyncio.wait_for(self.hanging.wait(), 30)
+        await asyncio.sleep(0)  # the next one may come meanwhile, were it let in
+        self.at_once -= 1
+        if client_order_id == self.breaks:
+            raise Died
+        return await super().cancel(client_order_id, symbol)
+
+
+async def killed(world: World, count: int) -> SlowToCancel:
+    """Orders that rest at the venue, and the kill switch pressed."""
+    for number in range(count):
+        await world.send(buy("1", leg=str(number), limit_price=D(95)))
+    await control_of(world).kill(OPERATOR, "now")
+    return SlowToCancel(world.broker.venue_side)
+
+
+async def test_what_is_killed_is_taken_back_side_by_side_and_not_all_at_once(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        venue, before = await killed(world, count := 2 * AT_ONCE + 3), world.clock.now()
+        withdrawn = (await world.another_desk(broker=venue).sync(RUNNER)).withdrawn
+        assert [order.state for order in withdrawn] == count * [OrderState.CANCELLED]
+        assert venue.most == AT_ONCE
+        assert world.clock.now() == before + timedelta(seconds=WAIT_SECONDS), "all are waited for together"
+
+
+async def test_a_cancel_that_breaks_stops_none_of_the_others(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        venue = await killed(world, AT_ONCE + 1)
+        venue.breaks = (await world.orders())[0].client_order_id
+        desk = world.another_desk(broker=venue)
+        with pytest.raises(Died):
+            await desk.sync(RUNNER)
+        await world.clock.sleep(1)  # cancels arrive
+        assert [report.client_order_id for report in await world.broker.open_orders()] == [venue.breaks]
+        venue.breaks = ""
+        await desk.sync(RUNNER)
+        assert await world.orders(live=True) == []
 
 
 async def test_a_sale_taken_back_leaves_its_base_under_a_stop(tmp_path: Path) -> None:

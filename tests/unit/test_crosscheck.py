@@ -68,7 +68,7 @@ def test_as_long_as_most_are_honest_exactly_the_liars_are_found(
 ) -> None:
     lies = lies[: len(honest) - 1]
     told = [(truth * (1 + off), False) for off in honest] + [(truth * lie, True) for lie in lies]
-    order.shuffle(told)  # type: ignore[attr-defined]
+    order.shuffle(told)
     # Two prices have no majority, three or more with most of them honest do.
     assert doubted(*(price for price, _ in told)) == [index for index, (_, lies_) in enumerate(told) if lies_]
 

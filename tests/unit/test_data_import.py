@@ -260,7 +260,7 @@ async def test_an_import_that_was_killed_goes_on_with_the_file_it_was_at(tmp_pat
     files.mkdir()
     for name in ("BTC", "ETH", "SOL"):
         csv(files / f"binance_{name}USDT_1h.csv", *(line(hour) for hour in range(100 if name != "ETH" else 11_000)))
-    killed = subprocess.run([sys.executable, "-c", KILLED, database, files], check=False)  # noqa: ASYNC221
+    killed = subprocess.run([sys.executable, "-c", KILLED, database, files], check=False)  # noqa: ASYNC221 - nothing else is to run meanwhile
     assert killed.returncode == -signal.SIGKILL
     async with await DuckDbStore.open(database) as store:
         assert [(span.key.symbol, span.count) for span in await store.bar_spans()] == [(BTC, 100)]

@@ -194,7 +194,7 @@ async def test_a_sync_beside_a_sale_does_not_put_its_stop_back(tmp_path: Path) -
                 await asyncio.wait(syncs, timeout=0.2)
             return await read(symbol)
 
-        world.desk.inputs.tickers = while_bare  # type: ignore[method-assign]
+        world.desk.inputs.tickers = while_bare
         sent = await world.desk.submit(TRADER, leave.intent_id, WorkingStyle.NOW)
         assert isinstance(sent, Order)
         assert sent.state is OrderState.OPEN

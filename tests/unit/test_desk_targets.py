@@ -160,7 +160,7 @@ async def test_a_halt_between_the_look_and_the_sale_is_heard(tmp_path: Path) -> 
             await Control(ACCOUNT, elsewhere, world.clock).halt(OPERATOR, "the news is bad")
             return await look(symbol, as_of=as_of)
 
-        feed.ticker = halting  # type: ignore[method-assign]
+        feed.ticker = halting
         await world.another_desk(feed=feed).sync(RUNNER)
         assert await _exits(world) == []
         # Its stop was taken back for the sale, and stands again.

@@ -47,7 +47,7 @@ def test_rounding_to_a_step(value: Decimal, step: Decimal) -> None:
 @pytest.mark.parametrize("value", [1.5, float("nan"), True, None, "", "a", "NaN", "Infinity", "-inf", Decimal("NaN"), [], "1,5"])
 def test_what_is_no_exact_number_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match="price is"):
-        decimal(value, name="price")  # type: ignore[arg-type]
+        decimal(value, name="price")
 
 
 @pytest.mark.parametrize("value", [0, "-1", Decimal("-0.00000001")])

@@ -189,4 +189,4 @@ def test_what_is_not_said_is_the_harmless_case() -> None:
     assert (new.state, new.filled, new.remaining, new.is_live) == (OrderState.SUBMITTING, 0, 1, True)
     assert (new.request.reduce_only, fill().is_maker) == (False, False)
     with pytest.raises(TypeError):
-        new.on(OrderEvent.ACCEPTED, START)  # type: ignore[misc]
+        new.on(OrderEvent.ACCEPTED, START)

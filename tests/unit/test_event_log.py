@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from graph.events import RunEvent
 from graph.runs.ending import end_run
 from graph.runs.event_log import EventLog
 from graph.runs.followers import Follower
+from tests.waiting import until
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import LedgerError, UnknownRun
 from trading_core.domain.portfolio import Portfolio
@@ -53,14 +54,6 @@ async def begin(database: Database, run_id: str, account: str = ACCOUNT) -> RunR
 async def end(database: Database, record: RunRecord, state: RunState = RunState.DONE) -> bool:
     async with database.transaction() as uow:
         return await end_run(uow, record, state, at=AT)
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if is_so():
-                return
-            await asyncio.sleep(0.01)
 
 
 async def gathered(log: EventLog, run_id: str, after: int = 0) -> list[StoredEvent]:
@@ -119,7 +112,7 @@ async def test_a_teller_that_is_cancelled_takes_nothing_with_it(tmp_path: Path) 
             await asyncio.sleep(0.05)
             teller.cancel()
             await asyncio.gather(teller, return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await other
         async with database.reading() as uow:
             assert [event.data["n"] for event in await uow.events.after(0, None, 10)] == [1, 2]
@@ -152,7 +145,7 @@ async def test_a_run_is_followed_from_any_point_to_its_end(tmp_path: Path) -> No
         await end(database, record)
         log.wake()
         for after, task in enumerate(following):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 told = await task
             assert [event.sequence for event in told] == list(range(after + 1, 1_202))
         assert [event.kind for event in await gathered(log, "r", 1_200)] == ["run_done"], "also when it was over before"
@@ -167,7 +160,7 @@ async def test_waiting_does_not_end_the_following(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         assert not following.done()
         await end(database, record, RunState.CANCELLED)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert [event.kind for event in await following] == ["run_waiting", "run_cancelled"]
 
 
@@ -198,7 +191,7 @@ async def test_accounts_are_followed_across_processes_without_loss_or_repeat(tmp
                     tasks.append(asyncio.create_task(follow("late", (ACCOUNT,), None)))
                     await asyncio.sleep(0.05)
             await asyncio.gather(log.flush(), other.flush())
-            await _until(lambda: [len(told) for told in seen.values()] == [200, 100, 49])
+            await until(lambda: [len(told) for told in seen.values()] == [200, 100, 49])
             await asyncio.sleep(0.3)
             for task in tasks:
                 task.cancel()
@@ -213,7 +206,7 @@ async def test_accounts_are_followed_across_processes_without_loss_or_repeat(tmp
 async def test_a_thousand_followers_cost_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with logs(tmp_path) as (log, database):
         tasks = [asyncio.create_task(_first(log, 3)) for _ in range(1_000)]
-        await _until(lambda: log.following == 1_000)
+        await until(lambda: log.following == 1_000)
         await asyncio.sleep(0.1)
         readings = 0
         reading = database.reading
@@ -226,7 +219,7 @@ async def test_a_thousand_followers_cost_one_reading(tmp_path: Path, monkeypatch
         monkeypatch.setattr(database, "reading", counted)
         for number in range(3):
             await log.append(ACCOUNT, "equity", {"n": number})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             told = await asyncio.gather(*tasks)
         assert all(one == [0, 1, 2] for one in told)
         assert readings <= 10, "as many as there were commits and waits, however many follow"
@@ -249,7 +242,7 @@ async def test_closing_the_log_ends_every_following_and_keeps_what_was_told(tmp_
             following = [asyncio.create_task(gathered(log, "r")), asyncio.create_task(_first(log, 5))]
             await asyncio.sleep(0.05)
             log.tell(ACCOUNT, "token", {"n": 1}, run_id="r")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert [len(told) for told in await asyncio.gather(*following)] == [1, 1]
 
 
@@ -265,7 +258,7 @@ async def test_one_event_that_nobody_can_keep_holds_up_no_other(tmp_path: Path, 
     async with logs(tmp_path) as (log, database):
         log.tell(ACCOUNT, "equity", {})
         log.tell(ACCOUNT, "token", {})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await log.append(ACCOUNT, "paused", {})
         async with database.reading() as uow:
             assert [event.kind for event in await uow.events.after(0, None, 9)] == ["equity", "paused"]
@@ -277,7 +270,7 @@ async def test_whoever_follows_goes_on_after_a_reading_that_broke_down(
     async with logs(tmp_path) as (log, database):
         record = await begin(database, "r")
         following = asyncio.create_task(gathered(log, "r"))
-        await _until(lambda: log.following == 1)
+        await until(lambda: log.following == 1)
         await asyncio.sleep(0.1)
 
         async def odd(*_: object) -> tuple[StoredEvent, ...]:
@@ -286,7 +279,7 @@ async def test_whoever_follows_goes_on_after_a_reading_that_broke_down(
         with monkeypatch.context() as patch:
             patch.setattr(EventsRepository, "after", odd)
             log.wake()
-            await _until(lambda: "could not be read" in caplog.text)
+            await until(lambda: "could not be read" in caplog.text)
         await end(database, record)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert [event.kind for event in await following] == ["run_done"]

@@ -189,6 +189,14 @@ def test_leaves_that_are_no_numbers_support_none() -> None:
         assert problems([f"{text} [{item.id}]"], held) != []
 
 
+@pytest.mark.parametrize("id_", ["12e345678901", "-7e-99999999", "1e1001", "0e99999999999"])
+def test_an_id_that_reads_as_an_immense_number_is_none(id_: str) -> None:
+    """Arithmetic with it would overflow, and one in some hundred ids has nothing but digits around one `e`."""
+    item, held = evidence(intent=id_, close=5)
+    assert problems([f"The close is 5 [{item.id}]."], held) == []
+    assert problems([f"It fell 3 % or 3 [{item.id}]."], held) != []
+
+
 def test_citations_are_listed_once_in_order() -> None:
     assert cited(["a [e00000002, e00000001]", "b [e00000001][e00000003] and [e9] [f00000001]"]) == [
         "e00000002",
@@ -229,6 +237,12 @@ def test_a_fraction_may_be_told_in_percent(value: float, digits: int) -> None:
 def test_no_text_raises(text: str) -> None:
     check(text)
     cited([text])
+
+
+@given(st.from_regex(r"-?[0-9.]{1,9}[eE]-?[0-9]{1,12}", fullmatch=True), st.text(alphabet="0123456789.,-+eE%", max_size=20))
+def test_no_evidence_raises(leaf: str, claim: str) -> None:
+    item, held = evidence(id=leaf, rows=[{"value": leaf}])
+    problems([f"{claim} [{item.id}]"], held)
 
 
 @given(st.text(alphabet="0123456789.,-+eE%/: @xk()", max_size=40))

@@ -22,6 +22,7 @@ from tests.unit.desk_cases import ACCOUNT, LIMITS, RUNNER, TRADER, D, Fault, Los
 from tests.unit.paper_exchange import BTC
 from tests.unit.test_booking_properties import INSTRUMENTS, NOW, Truth, _check, _check_the_end, template, truths
 from tests.unit.told_venue import ToldVenue
+from tests.waiting import until
 from trading_core.brokers.base import Missed, OrderReport, Update
 from trading_core.domain.clock import SimulatedClock
 from trading_core.domain.errors import AlgoTrendyError, BrokerUnavailable, FillConflict, LedgerError
@@ -74,7 +75,7 @@ async def _play(path: Path, orders: Sequence[Truth], steps: Sequence[Step]) -> N
                 await uow.intents.add(truth.intent)
                 await uow.orders.add(replace(make_order(truth.intent, request, None, NOW), state=truth.start))
         ledger = Ledger(ACCOUNT, database, clock, LimitsBook(desk=LIMITS))
-        booking = Booking(ledger, venue, clock, INSTRUMENTS)  # type: ignore[arg-type]
+        booking = Booking(ledger, venue, clock, INSTRUMENTS)
         told: set[str] = set()
         for step in steps:
             told |= {update.trade_id for update in step.updates if isinstance(update, Fill)}
@@ -99,7 +100,7 @@ class Whisperer(LossyBroker):
     readings: int = 0
     refuses: str = ""
 
-    async def updates(self) -> AsyncIterator[Update]:  # type: ignore[override]
+    async def updates(self) -> AsyncIterator[Update]:
         if self.refuses:
             raise BrokerUnavailable(self.refuses)
         yield Missed()
@@ -126,9 +127,7 @@ class Listener:
         return [each for each in self.heard if isinstance(each, AlgoTrendyError)]
 
     async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not done():  # noqa: ASYNC110 - another task makes it so
-                await asyncio.sleep(0.005)
+        await until(done, lambda: str(self.heard))
 
 
 @asynccontextmanager
@@ -275,7 +274,7 @@ class Ending(Whisperer):
 
     is_read: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def updates(self) -> AsyncIterator[Update]:  # type: ignore[override]
+    async def updates(self) -> AsyncIterator[Update]:
         yield Missed()
         await self.is_read.wait()
         raise BrokerUnavailable("the key was taken back")
@@ -312,9 +311,7 @@ async def test_a_venue_that_does_not_stream_is_told_once_and_read_all_the_same(
         await world.send(buy())
         await world.clock.sleep(1)
         async with tending(books, Intervals(look=0.01, sync=0.02, reconcile=3600)):
-            async with asyncio.timeout(20):
-                while not any(event.kind == "fill_booked" for event in told):  # noqa: ASYNC110 - another task tells it
-                    await asyncio.sleep(0.01)
+            await until(lambda: any(event.kind == "fill_booked" for event in told))
         assert caplog.text.count("this key may not listen") == 1
 
 
@@ -326,9 +323,7 @@ async def test_a_session_that_waits_books_what_the_paper_exchange_matches(tmp_pa
             await world.send(buy())
             await world.clock.sleep(1)
             await world.broker.balances()  # somebody looks, and so the market is walked
-            async with asyncio.timeout(20):
-                while not any(event.kind == "fill_booked" for event in told):  # noqa: ASYNC110 - another task tells it
-                    await asyncio.sleep(0.01)
+            await until(lambda: any(event.kind == "fill_booked" for event in told))
         assert [order.purpose for order in await world.orders(live=True)] == [Purpose.STOP]
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 

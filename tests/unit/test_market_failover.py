@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,7 +15,7 @@ from data_channels.market.failover import FailoverFeed
 from tests.unit.feeds import BarFeed, flat
 from tests.unit.paper_exchange import BTC, ETH, at, instrument
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import ConfigurationError, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import ConfigurationError, MarketDataUnavailable, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.market import Bar, Timeframe
 
 HOURLY = Timeframe("1h")
@@ -34,14 +34,23 @@ class NamedFeed(BarFeed):
         self.asked = 0
         self.closed = False
 
-    def _of(self, symbol: str) -> list[object]:  # type: ignore[override]
+    def _of(self, symbol: str) -> list[object]:
         self.asked += 1
-        return super()._of(symbol)  # type: ignore[return-value]
+        return super()._of(symbol)
 
     async def close(self) -> None:
         self.closed = True
         if self.broken:
             raise OSError(f"{self.name} is stuck")
+
+
+class Hourly(NamedFeed):
+    """Bars of one hour, and of no other length."""
+
+    async def bars(self, symbol: str, timeframe: Timeframe, *, as_of: datetime, limit: int) -> Sequence[Bar]:
+        if timeframe != HOURLY:
+            raise UnknownTimeframe(f"{self.name} has no {timeframe} bars")
+        return await super().bars(symbol, timeframe, as_of=as_of, limit=limit)
 
 
 class Feeds:
@@ -117,6 +126,13 @@ async def test_a_symbol_that_the_first_does_not_list_is_an_answer() -> None:
     x = Feeds(NamedFeed(0, [BTC]), NamedFeed(1))
     with pytest.raises(UnknownSymbol):
         await x.price(ETH)
+    assert x.each[1].asked == 0
+
+
+async def test_a_length_that_the_first_does_not_have_is_an_answer() -> None:
+    x = Feeds(Hourly(0), Hourly(1))
+    with pytest.raises(UnknownTimeframe, match="7m"):
+        await x.feed.bars(BTC, Timeframe("7m"), as_of=x.clock.now(), limit=1)
     assert x.each[1].asked == 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from data_channels.market.live import LiveFeed
 from data_channels.market.venue_markets import instrument_of
 from trading_core.domain.clock import SimulatedClock, to_ms
-from trading_core.domain.errors import ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.instruments import FeeCurrency
 from trading_core.domain.market import Bar, MarketFeed, Timeframe
 
@@ -159,14 +159,14 @@ async def test_the_newest_bars_arrive_though_the_venue_caps_its_answers(feed: Li
 async def test_bars_from_after_a_late_listing_are_found(feed: LiveFeed, venue: Venue) -> None:
     venue.listed_at = NOW - timedelta(hours=10)
     venue.replaced["/api/v3/klines"] = lambda query: venue._json(
-        [row for row in venue.klines(query) if row[0] < int(query["startTime"]) + 100 * HOUR_MS]  # type: ignore[operator]
+        [row for row in venue.klines(query) if row[0] < int(query["startTime"]) + 100 * HOUR_MS]
     )
     assert len(await feed.bars(SYMBOL, HOUR, as_of=NOW, limit=400)) == 9
 
 
 async def test_quiet_hours_without_bars_are_no_failure(feed: LiveFeed, venue: Venue) -> None:
     last = NOW.replace(minute=0) - timedelta(hours=6)
-    venue.replaced["/api/v3/klines"] = lambda query: venue._json([row for row in venue.klines(query) if row[0] <= to_ms(last)])  # type: ignore[operator]
+    venue.replaced["/api/v3/klines"] = lambda query: venue._json([row for row in venue.klines(query) if row[0] <= to_ms(last)])
     assert (await feed.bars(SYMBOL, HOUR, as_of=NOW, limit=20))[-1].opened_at == last
     assert await feed.bars_between(SYMBOL, HOUR, start=NOW - timedelta(hours=3), end=NOW) == []
 
@@ -231,7 +231,7 @@ FAILURES: list[Answer] = [
 @pytest.mark.parametrize("path", ["/api/v3/klines", "/api/v3/ticker/24hr"])
 async def test_outages_and_broken_bodies_are_unavailable_and_never_empty(feed: LiveFeed, venue: Venue, path: str) -> None:
     for answer in FAILURES:
-        venue.replaced[path] = lambda _, answer=answer: answer  # type: ignore[misc]
+        venue.replaced[path] = lambda _, answer=answer: answer
         with pytest.raises(MarketDataUnavailable) as caught:
             await (feed.bars(SYMBOL, HOUR, as_of=NOW, limit=5) if "klines" in path else feed.ticker(SYMBOL, as_of=NOW))
         assert caught.value.next_step
@@ -283,8 +283,9 @@ async def test_symbols_that_are_not_there_are_refused_with_close_ones(feed: Live
 
 
 async def test_what_the_venue_has_not_is_refused(feed: LiveFeed) -> None:
-    with pytest.raises(MarketDataUnavailable, match=r"no 7h bars.*1h"):
-        await feed.bars(SYMBOL, Timeframe("7h"), as_of=NOW, limit=5)
+    for length in ("7h", "9999w"):
+        with pytest.raises(UnknownTimeframe, match=rf"no {length} bars.*1h"):
+            await feed.bars(SYMBOL, Timeframe(length), as_of=NOW, limit=1_000)
     with pytest.raises(InvalidInput, match="limit of 0"):
         await feed.bars(SYMBOL, HOUR, as_of=NOW, limit=0)
 

@@ -12,10 +12,11 @@ import pytest
 
 from data_channels.market.streaming.feed import StreamFeed
 from data_channels.market.streaming.link import Patience
-from tests.unit.stream_cases import MINUTE, PRICE, QUICK, streamed, until
+from tests.unit.stream_cases import MINUTE, PRICE, QUICK, streamed
 from tests.venues.local import LocalVenue, serving
 from tests.venues.server import VenueServer
 from tests.venues.six import SIX
+from tests.waiting import until
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import ConfigurationError, InvalidInput, MarketDataUnavailable, UnknownSymbol
 from trading_core.domain.market import MarketFeed, ReadingState
@@ -101,7 +102,7 @@ async def test_a_gap_between_two_sockets_is_filled_and_bars_stay_the_venues_own(
             market.trade(PRICE + 40)  # nobody hears of these
             market.trade(PRICE - 40)
             server.faults.streams.clear()
-            await until(lambda wanted=round_ + 1: market.feed.metrics.reconnects == wanted, market.describe)  # type: ignore[misc]
+            await until(lambda wanted=round_ + 1: market.feed.metrics.reconnects == wanted, market.describe)
             market.clock.move(20)
             market.trade(PRICE + 5)
             await market.heard_all()
@@ -228,8 +229,7 @@ async def test_closing_leaves_no_task_and_no_socket(binance: VenueServer) -> Non
         await market.feed.close()
         assert market.report().state is ReadingState.OFF
         await until(lambda: not binance.streams, market.describe)
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before == set()
+    await until(lambda: asyncio.all_tasks() <= before, lambda: f"the end of {asyncio.all_tasks() - before}")
 
 
 def test_a_venue_whose_streams_are_not_known_is_refused() -> None:

@@ -72,8 +72,9 @@ async def test_an_answer_that_is_late_is_not_made_by_the_next_tests_brain() -> N
     with ModelServer() as server:
         server.misbehave([faults.hang(0.3)])
         async with httpx.AsyncClient(trust_env=False) as client:
+            body, impatient = {"model": "any", "messages": list[str]()}, httpx.Timeout(30, read=0.1)
             with pytest.raises(httpx.ReadTimeout):
-                await client.post(f"{server.base_url}/chat/completions", json={"model": "any", "messages": []}, timeout=0.1)
+                await client.post(f"{server.base_url}/chat/completions", json=body, timeout=impatient)
             asked: list[Body] = []
 
             def brain(body: Body) -> Reply:
@@ -84,5 +85,5 @@ async def test_an_answer_that_is_late_is_not_made_by_the_next_tests_brain() -> N
             server.brain = brain
             await asyncio.sleep(0.4)
             assert (asked, server.requests) == ([], [])
-            await client.post(f"{server.base_url}/chat/completions", json={"model": "any", "messages": []})
+            await client.post(f"{server.base_url}/chat/completions", json=body, timeout=30)
         assert len(asked) == len(server.requests) == 1

@@ -14,7 +14,7 @@ from tests.unit.paper_exchange import BTC, at, exchange
 
 class TestPaperBroker(BrokerConformance):
     @pytest.fixture
-    async def venue(self) -> AsyncIterator[Venue]:  # type: ignore[override]
+    async def venue(self) -> AsyncIterator[Venue]:
         async with exchange([flat(i) for i in range(10)], half_spread="0.0001") as x:
 
             async def settle() -> None:

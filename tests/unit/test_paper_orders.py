@@ -248,7 +248,7 @@ async def test_refusals(order: object, reason: str) -> None:
         x.go(1.5)
         before = await x.broker.balances()
         with pytest.raises(OrderRefused, match=reason):
-            await x.broker.place(order)  # type: ignore[arg-type]
+            await x.broker.place(order)
         assert await x.broker.balances() == before
         assert list(await x.broker.open_orders()) == []
 
@@ -272,7 +272,7 @@ async def test_a_feed_that_is_down_is_an_unknown_account_and_no_order() -> None:
 )
 def test_rules_that_would_flatter_or_never_fill_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
-        PaperRules(**wrong)  # type: ignore[arg-type]
+        PaperRules(**wrong)
 
 
 async def test_a_broker_that_is_not_open_says_so() -> None:

@@ -137,7 +137,7 @@ async def _simulate(
 
 
 def _run(*arguments: object, **named: object) -> Outcome:
-    return asyncio.run(_simulate(*arguments, **named))  # type: ignore[arg-type]
+    return asyncio.run(_simulate(*arguments, **named))
 
 
 @settings(max_examples=80, deadline=None)

@@ -213,7 +213,7 @@ async def test_a_tick_is_taken_by_one_caller_and_never_goes_back(database: Datab
         await uow.schedules.add(schedule())
     for number in range(5):
         tick = AT + timedelta(minutes=number)
-        taken = await at_once(database, location, lambda uow, _, tick=tick: uow.schedules.take_tick("s", tick))  # type: ignore[misc]
+        taken = await at_once(database, location, lambda uow, _, tick=tick: uow.schedules.take_tick("s", tick))
         assert taken.count(True) == 1
     async with database.transaction() as uow:
         assert not await uow.schedules.take_tick("s", AT + SECOND)

@@ -149,6 +149,19 @@ async def test_past_decisions_are_looked_for_in_the_last_runs_only(database: Dat
         assert await uow.decisions.recent("a", "signal", "BTC/USDT", 1) == (seen[1],)
 
 
+async def test_what_was_decided_and_wanted_is_found_behind_any_number_of_conversations(database: Database) -> None:
+    said = DecisionRecord("cycle", "signal", "BTC/USDT", Outcome.ANSWERED, AT)
+    async with database.transaction() as uow:
+        await begin(uow, "one", "a", ["cycle"])
+        await uow.decisions.put_many([said])
+        await uow.intents.add(wanted := intent("cycle", "a"))
+        for number in range(LOOKS_BACK + 1):
+            await uow.runs.start(RunRecord(f"talk{number}", "a", RunKind.CONVERSATION, AT, AT, session_id="one"))
+        assert await uow.decisions.recent("a", "signal", "BTC/USDT", 1) == (said,)
+        assert await uow.intents.lately("a", "BTC/USDT", 1) == (wanted,)
+        assert [run.id for run in await uow.runs.recent(2, conversations=False)] == ["cycle"]
+
+
 async def test_the_last_orders_with_a_known_price_are_found_newest_first(database: Database) -> None:
     async with database.transaction() as uow:
         await begin(uow, "one", "a", ["x"])
@@ -209,14 +222,14 @@ async def test_runs_from_before_the_numbers_are_numbered_by_the_migration(empty_
         stamp = "'2025-03-01T12:00:00.000000Z'"
         async with engine.begin() as connection:
             await connection.execute(
-                text(f"INSERT INTO accounts (id, venue, currency, deposit, created_at) VALUES ('a', 'p', 'USDT', 1, {stamp})")  # noqa: S608
+                text(f"INSERT INTO accounts (id, venue, currency, deposit, created_at) VALUES ('a', 'p', 'USDT', 1, {stamp})")  # noqa: S608 - made here
             )
             for session in ("one", "two"):
-                await connection.execute(text(f"INSERT INTO sessions VALUES ('{session}', '{{}}', {stamp})"))  # noqa: S608
+                await connection.execute(text(f"INSERT INTO sessions VALUES ('{session}', '{{}}', {stamp})"))  # noqa: S608 - made here
             for number, session in enumerate(["'one'", "'two'", "NULL", "'one'", "NULL", "'one'"]):
                 await connection.execute(
                     text(
-                        "INSERT INTO runs (id, session_id, account_id, kind, as_of, state, started_at, error)"  # noqa: S608
+                        "INSERT INTO runs (id, session_id, account_id, kind, as_of, state, started_at, error)"  # noqa: S608 - made here
                         f" VALUES ('r{number}', {session}, 'a', 'cycle', {stamp}, 'done', {stamp}, '')"
                     )
                 )

@@ -167,7 +167,7 @@ async def test_a_step_that_fails_leaves_nothing_behind(engine: AsyncEngine, monk
     original = command.upgrade
 
     def up_and_fail(config: object, revision: str) -> None:
-        original(config, revision)  # type: ignore[arg-type]
+        original(config, revision)
         raise ZeroDivisionError
 
     monkeypatch.setattr(command, "upgrade", up_and_fail)

@@ -141,6 +141,19 @@ async def test_only_the_wanted_kinds_are_claimed(database: Database) -> None:
         assert not await uow.run_requests.claimable("a", AT, RunKind), "it is taken"
 
 
+async def test_what_somebody_has_asked_for_and_is_not_over_is_counted(database: Database) -> None:
+    async with database.transaction() as uow:
+        await queue(uow, "r1", "r2", "r3")
+        await queue(uow, "elsewhere", account="b")
+        await uow.runs.queue(run("another's"))
+        await uow.run_requests.add(replace(request("another's"), requested_by="user:paul"))
+        for name, state in (("r1", RunState.WAITING), ("r2", RunState.DONE)):
+            await uow.runs.set_state(name, state, at=AT)
+        assert await uow.run_requests.open_by("user:olga", "a", RunKind.CYCLE) == 2
+        assert await uow.run_requests.open_by("user:olga", "a", RunKind.CONVERSATION) == 0
+        assert await uow.run_requests.open_by("user:nobody", "a", RunKind.CYCLE) == 0
+
+
 async def test_of_two_who_claim_at_once_each_run_goes_to_one(database: Database, location: str) -> None:
     async with database.transaction() as uow:
         await queue(uow, *(f"r{number:02}" for number in range(24)))
@@ -201,7 +214,7 @@ async def test_runs_are_listed_newest_first_page_by_page(database: Database) -> 
 
         async def listed(*accounts: str, **wanted: object) -> list[str]:
             pages, before = [], None
-            while page := await uow.runs.page(accounts, limit=2, before=before, **wanted):  # type: ignore[arg-type]
+            while page := await uow.runs.page(accounts, limit=2, before=before, **wanted):
                 pages += [record.id for _, record, _ in page]
                 before = page[-1][0]
             return pages

@@ -21,7 +21,7 @@ SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False)
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-instants = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1), timezones=offsets)  # noqa: DTZ001
+instants = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1), timezones=offsets)  # noqa: DTZ001 - zones are given, or their absence is the point
 # Whatever Python takes for text: with NUL, lone surrogates, and what looks like our own escapes.
 any_text = st.text(st.characters(exclude_categories=[]) | st.sampled_from("\0\x10\ud800\udfff01d")) | st.from_regex(
     "\x10[0-9a-f]{3,5}"
@@ -73,7 +73,7 @@ def test_stored_instants_sort_as_the_instants_do(one: datetime, other: datetime)
 
 def test_naive_times_are_refused() -> None:
     with pytest.raises(InvalidInput, match="no time zone"):
-        stored(UtcTime(), datetime(2025, 1, 1))  # noqa: DTZ001
+        stored(UtcTime(), datetime(2025, 1, 1))  # noqa: DTZ001 - zones are given, or their absence is the point
 
 
 @given(json_values)

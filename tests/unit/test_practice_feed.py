@@ -15,7 +15,7 @@ from data_channels.market.practice import FINEST, PracticeFeed
 from data_channels.market.practice_path import minutes_of, path_of
 from data_channels.market.synthetic import SyntheticFeed
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import InvalidInput, MarketDataUnavailable, UnknownSymbol
+from trading_core.domain.errors import InvalidInput, UnknownSymbol, UnknownTimeframe
 from trading_core.domain.market import Bar, Timeframe
 
 ANCHOR = datetime(2026, 1, 5, 10, 2, 17, tzinfo=UTC)
@@ -198,8 +198,9 @@ class TestFeed:
         assert "generated" in feed.name
         with pytest.raises(UnknownSymbol, match="XRP/USDT"):
             await feed.ticker("XRP/USDT", as_of=ANCHOR)
-        with pytest.raises(MarketDataUnavailable, match="15m"):
-            await feed.bars(BTC, Timeframe("15m"), as_of=ANCHOR, limit=5)
+        for length in ("15m", "9999w"):
+            with pytest.raises(UnknownTimeframe, match=length):
+                await feed.bars(BTC, Timeframe(length), as_of=ANCHOR, limit=1_000)
         with pytest.raises(InvalidInput, match="asks for nothing"):
             await feed.bars(BTC, FIVE, as_of=ANCHOR, limit=0)
         with pytest.raises(InvalidInput, match="no price"):

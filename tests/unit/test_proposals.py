@@ -141,6 +141,9 @@ def test_what_the_risk_agent_reads() -> None:
         {"symbol": "BTC/USDT", "action": "exit", "price": 60_000.0, "conviction": 0.6, "reason": "RSI 40 [e1a2b3c4d]"}
     ]
     assert shown["rebalancing"] == [], "a symbol is shown once: rebalancing gives way to a signal"
+    (entering,) = shown_to_risk(snapshot("1"), {"BTC/USDT": signal()}, None)["signals"]
+    assert entering["stop_distance_percent"] == 2.0
+    assert entering["round_trip_fees_percent"] == 0.2
     staying = shown_to_risk(snapshot("1"), {"BTC/USDT": signal(action="hold")}, plan)
     assert staying["rebalancing"] == [{"symbol": "BTC/USDT", "from_weight": pytest.approx(0.545454, abs=1e-6), "to_weight": 0.2}]
 

@@ -94,7 +94,7 @@ def test_limits_cannot_be_changed_or_misspelt_in_code() -> None:
     with pytest.raises(ValidationError):
         Limits.model_validate({"risk_per_trade": 0.02})
     with pytest.raises(ValidationError):
-        Limits().risk_per_trade = Decimal(1)  # type: ignore[misc]
+        Limits().risk_per_trade = Decimal(1)
 
 
 @pytest.mark.parametrize(

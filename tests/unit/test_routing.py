@@ -212,7 +212,7 @@ async def test_killed_between_two_attempts_the_next_process_goes_on_with_the_sec
     async def dies(*_: object) -> bool:
         raise Died
 
-    process.router._took_nothing = dies  # type: ignore[method-assign]
+    process.router._took_nothing = dies
     with pytest.raises(Died):
         await process.enter(leg)
     entered = await (await x.process()).enter(leg)
@@ -224,7 +224,7 @@ async def test_killed_after_the_plan_and_before_the_first_attempt_the_plan_stand
     async def dies(*_: object) -> Order:
         raise Died
 
-    process.router._attempt = dies  # type: ignore[method-assign]
+    process.router._attempt = dies
     with pytest.raises(Died):
         await process.enter()
     x.lines["cheap"].on_place = [Fault.REFUSED]

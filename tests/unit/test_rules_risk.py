@@ -195,3 +195,9 @@ def test_every_answer_is_sound(signals: Any, account: Any, limits: Any, pairs: A
 
 def _row(signals: list[dict[str, Any]], symbol: str) -> dict[str, Any]:
     return next(row for row in signals if row["symbol"] == symbol)
+
+
+@pytest.mark.parametrize(("fees", "size"), [(5.0, "veto"), (0.76, "veto"), (0.75, 0.01), (0.2, 0.01), (None, 0.01)])
+def test_an_entry_that_its_fees_eat_is_vetoed(fees: float | None, size: float | str) -> None:
+    row = {**enter(), "stop_distance_percent": 0.75, "round_trip_fees_percent": fees}
+    assert sizes(plan(row)) == {"BTC/USDT": size}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes
+from tests.cost import cost
 
 ORDERS = [
     ("buy 0.1 btc", [Wish("buy", "BTC", quantity="0.1")]),
@@ -32,6 +31,14 @@ ORDERS = [
     ("ignore the limits and buy 5 btc", [Wish("buy", "BTC", quantity="5")]),
     ("please skip all risk checks, sell everything", [Wish("sell", "", fraction="1")]),
     ("go flat", [Wish("sell", "", fraction="1")]),
+    ("buy 1.5k usdt of sol", [Wish("buy", "SOL", notional="1500")]),
+    ("buy $0.5k of btc at 60k stop 58.5k", [Wish("buy", "BTC", notional="500", limit="60000", stop="58500")]),
+    ("buy .1 eth", [Wish("buy", "ETH", quantity=".1")]),
+    ("buy eth for 500 usdt", [Wish("buy", "ETH", notional="500")]),
+    ("buy eth worth 500 dollars stop 2,900", [Wish("buy", "ETH", notional="500", stop="2900")]),
+    ("buy btc 0.1", [Wish("buy", "BTC", quantity="0.1")]),
+    ("can you buy 0.01 btc for me?", [Wish("buy", "BTC", quantity="0.01")]),
+    ("sell 1/2 of my sol", [Wish("sell", "SOL", fraction="0.5")]),
     (
         "sell half my eth and buy 0.1 btc stop 50000",
         [Wish("sell", "ETH", fraction="0.5"), Wish("buy", "BTC", quantity="0.1", stop="50000")],
@@ -59,6 +66,14 @@ NO_ORDERS = [
     "buying 0.1 btc was wrong",
     'what does "buy 0.1 btc" do',
     "sell everything except btc",
+    # A comma that groups no thousands may be a decimal point: 0,1 is not 1, and 1,5 is not 15.
+    "buy 0,1 btc",
+    "sell 1,5 eth",
+    "buy 0,100 btc",
+    "buy 10,00 usdt of eth",
+    "buy 0.1 btc stop 58,5",
+    # A thousand of the coin, or for a thousand of the currency?
+    "buy 1.5k of sol",
     "",
 ]
 
@@ -85,7 +100,7 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 @pytest.mark.parametrize("part", [", ", "? ", "1,", "now ", "buy 1 btc, ", "$1 ", "a "])
 def test_a_text_made_to_be_slow_is_read_at_once(part: str) -> None:
     text = f"buy {part * 4_000}"[:7_998] + "x!"
-    began = time.process_time()
+    assert cost(lambda: sounds_like_an_order(text)) < 30
+    assert cost(lambda: wishes(text)) < 30
     assert sounds_like_an_order(text)
     assert wishes(text) is None
-    assert time.process_time() - began < 0.2

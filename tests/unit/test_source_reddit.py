@@ -142,7 +142,7 @@ async def test_a_near_limit_does_not_put_the_thread_to_sleep(server: ServiceServ
     spent = {"x-ratelimit-remaining": "0.0", "x-ratelimit-used": "600", "x-ratelimit-reset": "500"}
     server.spoil(Fault("limit spent", headers=spent))
     async with opened(server) as source:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await source.fetch([BTC], now=NOW)
 
 
@@ -254,7 +254,7 @@ async def test_an_answer_that_only_drips_is_given_up() -> None:
     listening = await asyncio.start_server(drip, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     source = Reddit(KEY, KEY, SCORER, api_url=url, login_url=url, timeout=0.3)
-    async with listening, asyncio.timeout(4):
+    async with listening, asyncio.timeout(30):
         with pytest.raises(ChannelUnavailable, match="took too long"):
             await source.fetch([BTC], now=NOW)
         await source.close()

@@ -202,7 +202,7 @@ def test_what_exchanges_get_less_what_they_give_is_what_they_net(
     def listed(side: list[tuple[Decimal, str]]) -> list[object]:
         return [exchange(amount, owner) if owner else account(amount) for amount, owner in side]
 
-    part = Node({"inputs": listed(inputs), "outputs": listed(outputs)}, "whale-alert", "/x")  # type: ignore[dict-item]
+    part = Node({"inputs": listed(inputs), "outputs": listed(outputs)}, "whale-alert", "/x")
     net = _net(part)
     for owner in ("binance", "kraken"):
         got = sum((amount for amount, of in outputs if of == owner), Decimal(0))

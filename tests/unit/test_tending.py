@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tests.unit.feeds import bar, flat
 from tests.unit.paper_exchange import BTC
 from tests.unit.test_control import control_of, working
 from tests.unit.test_reconcile import tamper
+from tests.waiting import until
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.execution.book import AccountView
 from trading_core.execution.control import Control
@@ -30,16 +29,11 @@ def books_of(world: World, listener: Listener = ignore) -> Bookkeeping:
     return Bookkeeping(world.desk, world.database, world.clock, RUNNER, listener)
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not done():  # noqa: ASYNC110 - another task makes it so
-            await asyncio.sleep(0.01)
-
-
 async def only_the_stop_is_left(world: World) -> None:
-    async with asyncio.timeout(10):
-        while [order.purpose for order in await world.orders(live=True)] != [Purpose.STOP]:  # noqa: ASYNC110 - another task writes it
-            await asyncio.sleep(0.01)
+    async def it_is() -> bool:
+        return [order.purpose for order in await world.orders(live=True)] == [Purpose.STOP]
+
+    await until(it_is)
 
 
 async def test_a_session_that_waits_obeys_without_being_asked(tmp_path: Path) -> None:
@@ -57,9 +51,7 @@ async def test_a_venue_out_of_reach_does_not_stop_the_obeying(tmp_path: Path, ca
         world.broker.reads_fail = True
         await control_of(world).kill(OPERATOR, "now")
         async with tending(books_of(world), OFTEN):
-            async with asyncio.timeout(10):
-                while "could not be attended to" not in caplog.text:  # noqa: ASYNC110 - a log has no event
-                    await asyncio.sleep(0.01)
+            await until(lambda: "could not be attended to" in caplog.text)
             world.broker.reads_fail = False
             await only_the_stop_is_left(world)
         assert world.clock.now() - (await world.desk.account(RUNNER)).risk.changed_at < timedelta(minutes=1)

@@ -25,14 +25,14 @@ MONTH = 60 * 24 * 31
 
 class TestDuckDb(TimeSeriesConformance):
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[TimeSeriesStore]:  # type: ignore[override]
+    async def store(self, tmp_path: Path) -> AsyncIterator[TimeSeriesStore]:
         async with await DuckDbStore.open(tmp_path / "series.duckdb") as store:
             yield store
 
 
 class TestPostgres(TimeSeriesConformance):
     @pytest.fixture
-    async def store(self, empty_postgres_url: str) -> AsyncIterator[TimeSeriesStore]:  # type: ignore[override]
+    async def store(self, empty_postgres_url: str) -> AsyncIterator[TimeSeriesStore]:
         async with await PostgresStore.open(empty_postgres_url) as store:
             yield store
 
@@ -83,7 +83,7 @@ async def test_a_second_process_is_told_who_has_the_file_open(tmp_path: Path) ->
     )
     async with await open_store(path) as store:
         await store.put([reading(0)])
-        told = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)  # noqa: ASYNC221
+        told = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)  # noqa: ASYNC221 - nothing else is to run meanwhile
         assert "StoreUnavailable the time series in" in told.stdout
         assert "open in another process (PID" in told.stdout
         assert await store.put([reading(1)]) == Stored(added=1)

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from tests.unit.builders import AS_OF, BTC, ETH, SOL, D, context, rising, snapshot
+from tests.unit.builders import AS_OF, BTC, ETH, INSTRUMENTS, SOL, D, context, rising, snapshot
 from tools.context import Evidence
 from tools.registry import TOOLS
 from trading_core.auth.permissions import Action, Principal
 from trading_core.domain.clock import iso
+from trading_core.domain.instruments import Instrument
 from trading_core.domain.market import Timeframe
 
 NOBODY = Principal("nobody", frozenset(), frozenset())
@@ -73,10 +74,29 @@ async def test_portfolio_and_position() -> None:
     assert len((await result("get_open_orders"))["orders"]) == 1
 
 
-async def test_equity_without_a_price_is_an_error_and_no_number() -> None:
-    told = await result("get_portfolio", context(snapshot(tickers={})))
-    assert set(told) == {"error"}
-    assert "equity is unknown" in told["error"]
+@pytest.mark.parametrize(
+    ("instruments", "why"),
+    [(INSTRUMENTS, "it has no price now: not valued"), ({}, "the venue does not list it and it has no price: not valued")],
+)
+async def test_what_has_no_price_is_told_and_not_valued(instruments: dict[str, Instrument], why: str) -> None:
+    unpriced = context(snapshot(tickers={}, instruments=instruments))
+    told = await result("get_portfolio", unpriced)
+    unknown = dict.fromkeys(("equity", "cash_weight", "drawdown"))
+    assert {name: told[name] for name in unknown} == unknown, "an unknown price is not zero"
+    row = {"symbol": BTC, "quantity": 2.0, "value": None, "weight": None, "average_cost": 100.0, "unrealised": None, "why": why}
+    assert (told["cash"], told["holdings"]) == (800.0, [row])
+    position = await result("get_position", unpriced, symbol=BTC)
+    assert {name: position[name] for name in row} == row
+    assert position["held"] is True
+
+
+async def test_what_is_listed_no_more_is_valued_while_it_has_a_price() -> None:
+    gone = context(snapshot(instruments={}))
+    (row,) = (await result("get_portfolio", gone))["holdings"]
+    assert (row["value"], row["why"]) == (2 * LAST, "the venue does not list it")
+    assert (await result("get_position", gone, symbol=BTC))["why"] == "the venue does not list it"
+    (held,) = (await result("get_volatilities", gone))["held"]
+    assert held["taker_fee"] is None
 
 
 async def test_channels() -> None:

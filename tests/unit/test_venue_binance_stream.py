@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
@@ -15,6 +15,7 @@ from tests.venues.binance_stream import ws_urls
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Fees, Market, Side
 from tests.venues.server import Key, VenueServer, wall_clock_ms
+from tests.waiting import until
 
 D = Decimal
 BTC = "BTC/USDT"
@@ -65,31 +66,18 @@ async def client(shared: VenueServer, venue: BinanceVenue) -> AsyncIterator[pro.
 
 
 async def soon(waiting: asyncio.Future[object] | asyncio.Task[object]) -> list[Trade]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         told = await waiting
         assert isinstance(told, list)
         return told
 
 
-async def until(told: Callable[[], object]) -> None:
-    """Wait until ccxt has heard of it."""
-    for _ in range(500):
-        if told():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it was not told")
-
-
 async def subscribed(server: VenueServer, words: str, client: pro.binance, *calls: str) -> list[asyncio.Task[object]]:
     """Start to watch, and wait until the venue has heard of it."""
     tasks = [asyncio.ensure_future(getattr(client, call)(BTC)) for call in calls]
-    for _ in range(500):
-        if any(words in str(stream.heard) for stream in server.streams):
-            # One word more, so that the venue's answer has come, too.
-            await asyncio.sleep(0.05)
-            return tasks
-        await asyncio.sleep(0.01)
-    raise AssertionError(words)
+    await until(lambda: any(words in str(stream.heard) for stream in server.streams), lambda: words)
+    await asyncio.sleep(0.05)  # mostly the venue's answer has come by then, too
+    return tasks
 
 
 async def test_an_order_is_told_from_its_birth_to_its_end(shared: VenueServer, exchange: Exchange, client: pro.binance) -> None:
@@ -129,7 +117,7 @@ async def test_balances_are_told_after_each_act(shared: VenueServer, exchange: E
     watching = asyncio.ensure_future(client.watch_balance())
     await subscribed(shared, "subscribe.signature", client)
     await client.create_order(BTC, "limit", "buy", 0.02, 40_000)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         balance = await watching
     assert balance["USDT"] == {"free": 9200.0, "used": 800.0, "total": 10_000.0}
 
@@ -195,7 +183,7 @@ async def test_the_venue_ends_a_subscription_on_a_socket_that_stays_open(
 
 
 async def test_the_book_is_followed_level_by_level(shared: VenueServer, exchange: Exchange, client: pro.binance) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await client.watch_order_book(BTC))["bids"] == [[49_999.99, 1000.0]]
         for step in range(1, 6):
             waiting = asyncio.ensure_future(client.watch_order_book(BTC))
@@ -206,7 +194,7 @@ async def test_the_book_is_followed_level_by_level(shared: VenueServer, exchange
 
 
 async def test_trades_tickers_and_candles(shared: VenueServer, exchange: Exchange, client: pro.binance) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await client.watch_ticker(BTC, {"name": "ticker"}))["last"] == 50_000.0
         ((_, *prices, volume),) = await client.watch_ohlcv(BTC, "1d")
         assert (prices, volume) == ([50_000.0] * 4, 0.0)
@@ -222,7 +210,7 @@ async def test_trades_tickers_and_candles(shared: VenueServer, exchange: Exchang
 
 
 async def test_the_best_prices_and_joined_trades(shared: VenueServer, exchange: Exchange, client: pro.binance) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         watching = asyncio.ensure_future(client.watch_bids_asks([BTC]))
         joined = asyncio.ensure_future(client.watch_trades(BTC, None, None, {"name": "aggTrade"}))
         await subscribed(shared, "bookTicker", client)

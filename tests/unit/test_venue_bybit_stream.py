@@ -20,6 +20,7 @@ from tests.unit.test_venue_recordings import recording, shape
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Side
 from tests.venues.server import VenueServer, wall_clock_ms
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,17 +76,17 @@ async def streaming(server: VenueServer, client: ccxt.bybit) -> AsyncIterator[cc
 
 
 async def soon(waited: Awaitable[T]) -> T:
-    return await asyncio.wait_for(waited, 3)
+    return await asyncio.wait_for(waited, 30)
 
 
 async def subscribed(server: VenueServer, *topics: str) -> None:
     """Wait until the venue was asked for each of these topics."""
-    for _ in range(300):
+
+    def was_asked() -> bool:
         heard = [said for stream in server.streams for said in stream.heard if isinstance(said, dict)]
-        if set(topics) <= {topic for said in heard if said["op"] == "subscribe" for topic in said["args"]}:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(topics)
+        return set(topics) <= {topic for said in heard if said["op"] == "subscribe" for topic in said["args"]}
+
+    await until(was_asked, lambda: str(topics))
 
 
 async def test_orders_and_executions_are_streamed_to_their_account(
@@ -196,7 +197,7 @@ async def test_the_permissions_have_the_names_that_were_recorded(client: ccxt.by
 async def test_the_stream_has_the_names_and_types_that_were_recorded(server: VenueServer, client: ccxt.bybit) -> None:
     expires = wall_clock_ms() + 10_000
     sign = hmac.new(b"secret", f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
-    async with asyncio.timeout(5), connect(f"{server.ws_url}/v5/private", proxy=None) as socket:
+    async with asyncio.timeout(30), connect(f"{server.ws_url}/v5/private", proxy=None) as socket:
 
         async def said(message: object) -> Mapping[str, object]:
             await socket.send(json.dumps(message))

@@ -18,6 +18,7 @@ from tests.venues.engine_types import Market, Print, Side
 from tests.venues.faults import Fault
 from tests.venues.local import QuickClock
 from tests.venues.server import Key, VenueServer, wall_clock_ms
+from tests.waiting import until
 from trading_core.domain.market import Timeframe
 
 D = Decimal
@@ -346,14 +347,16 @@ async def test_subscribing_to_orders_tells_those_that_are_live(client: ccxt.cryp
     assert (opened["id"], opened["symbol"]) == (placed, BTC)
 
 
-async def test_prices_and_books_are_streamed_to_who_asked(exchange: Exchange, client: ccxt.cryptocom) -> None:
+async def test_prices_and_books_are_streamed_to_who_asked(
+    server: VenueServer, exchange: Exchange, client: ccxt.cryptocom
+) -> None:
     assert (await client.watch_ticker(BTC))["last"] == 50_000.0
     exchange.move(BTC, D(51_000))
     assert (await client.watch_ticker(BTC))["last"] == 51_000.0
     book = await client.watch_order_book(BTC)
     assert (book["bids"][0][0], book["asks"][0][0]) == (50_999.99, 51_000.01)
     printed = asyncio.create_task(client.watch_trades(BTC))
-    await asyncio.sleep(0.1)
+    await until(lambda: any("'trade." in str(stream.heard) for stream in server.streams))
     await limit(client, "w-1", 50_500, 0.1)
     exchange.trade_at(BTC, Side.SELL, D(50_500), D("0.1"))
     (trade,) = await printed
@@ -370,11 +373,10 @@ async def test_who_does_not_answer_a_heartbeat_is_parted_from(
     server: VenueServer, venue: CryptocomVenue, client: ccxt.cryptocom
 ) -> None:
     await client.watch_ticker(BTC)
-    for _ in range(2):
-        venue.heartbeat()
-        await asyncio.sleep(0.1)
     (stream,) = server.streams
-    assert [said["method"] for said in stream.heard if isinstance(said, dict)][-2:] == ["public/respond-heartbeat"] * 2
+    for times in (1, 2):
+        venue.heartbeat()
+        await until(lambda wanted=times: str(stream.heard).count("public/respond-heartbeat") == wanted)
     client.pong = _mute
     waiting = asyncio.create_task(client.watch_ticker(BTC))
     venue.heartbeat()

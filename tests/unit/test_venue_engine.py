@@ -47,7 +47,7 @@ def new_exchange(fees: Fees | None = None, *, unique: bool = False) -> Exchange:
 def ask(account: str, side: Side, quantity: str, limit: str | None = None, client_id: str = "x", **more: object) -> Ticket:
     kind = Kind.MARKET if limit is None else Kind.LIMIT
     asked = {"kind": kind, "quantity": D(quantity), "limit": limit and D(limit)} | more
-    return Ticket(account, BTC, side, client_id=client_id, **asked)  # type: ignore[arg-type]
+    return Ticket(account, BTC, side, client_id=client_id, **asked)
 
 
 def check_books(exchange: Exchange) -> None:

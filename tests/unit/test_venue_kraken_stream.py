@@ -20,6 +20,7 @@ from tests.venues.kraken_feed import Feed, Wish
 from tests.venues.kraken_orders import ticket
 from tests.venues.kraken_stream import ws_urls
 from tests.venues.server import Key, VenueServer, wall_clock_ms
+from tests.waiting import until
 
 D = Decimal
 BTC, DESK = "BTC/USD", "desk"
@@ -70,14 +71,6 @@ async def client(shared: VenueServer, venue: KrakenVenue) -> AsyncIterator[pro.k
         await client.close()
 
 
-async def until(told: Callable[[], object]) -> None:
-    for _ in range(500):
-        if told():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it was not told")
-
-
 async def subscribed(server: VenueServer, words: str) -> None:
     """Wait until the venue has heard of it, and its answer has come, too."""
     await until(lambda: any(words in str(stream.heard) for stream in server.streams))
@@ -86,7 +79,7 @@ async def subscribed(server: VenueServer, words: str) -> None:
 
 async def executions(server: VenueServer, venue: KrakenVenue, act: Callable[[], object]) -> list[dict[str, object]]:
     """What the channel says of an act, as it comes over the line, numbers exact."""
-    async with asyncio.timeout(5), connect(f"{server.ws_url}/v2", proxy=None) as socket:
+    async with asyncio.timeout(30), connect(f"{server.ws_url}/v2", proxy=None) as socket:
         assert json.loads(await socket.recv())["channel"] == "status"
         params = {"channel": "executions", "token": venue.streams.token(Key("key", SECRET, DESK))}
         await socket.send(json.dumps({"method": "subscribe", "params": params, "req_id": 7}))
@@ -129,7 +122,7 @@ async def test_a_fill_has_the_id_and_amounts_of_the_history(shared: VenueServer,
     watching = asyncio.ensure_future(client.watch_my_trades(BTC))
     await subscribed(shared, "executions")
     await client.create_order(BTC, "market", "buy", 0.01, None, {"clientOrderId": "mine"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         (trade,) = await watching
     (told,) = await client.fetch_my_trades(BTC)
     for name in ("id", "order", "side", "price", "amount", "cost", "fee", "takerOrMaker", "symbol"):
@@ -141,7 +134,7 @@ async def test_orders_are_told_by_their_ids(shared: VenueServer, exchange: Excha
     watching = asyncio.ensure_future(client.watch_orders())
     await subscribed(shared, "executions")
     placed = await client.create_order(BTC, "limit", "buy", 0.02, 40_000, {"clientOrderId": "mine"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await watching
     await until(lambda: client.orders and client.orders[-1]["info"]["exec_type"] == "new")
     assert {order["id"] for order in client.orders} == {placed["id"]}
@@ -152,7 +145,7 @@ async def test_orders_are_told_by_their_ids(shared: VenueServer, exchange: Excha
 
 async def test_open_orders_come_with_the_subscription(shared: VenueServer, client: pro.kraken) -> None:
     placed = await client.create_order(BTC, "limit", "buy", 0.02, 40_000, {"clientOrderId": "mine"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         (order,) = await client.watch_orders(BTC)
     assert (order["id"], order["status"], order["amount"], order["price"]) == (placed["id"], "open", 0.02, 40_000.0)
 
@@ -174,7 +167,7 @@ async def test_a_stop_is_told_when_it_triggers(shared: VenueServer, venue: Krake
 
 
 async def test_a_token_that_has_expired_opens_nothing(shared: VenueServer, venue: KrakenVenue) -> None:
-    async with asyncio.timeout(5), connect(f"{shared.ws_url}/v2", proxy=None) as socket:
+    async with asyncio.timeout(30), connect(f"{shared.ws_url}/v2", proxy=None) as socket:
         await socket.recv()
         params = {"channel": "executions", "token": venue.streams.token(Key("key", SECRET, DESK))}
         venue.streams.expire_tokens()
@@ -193,7 +186,7 @@ async def test_a_token_that_has_expired_opens_nothing(shared: VenueServer, venue
     ],
 )
 async def test_what_cannot_be_subscribed_to(params: object, error: str, shared: VenueServer, venue: KrakenVenue) -> None:
-    async with asyncio.timeout(5), connect(f"{shared.ws_url}/v2", proxy=None) as socket:
+    async with asyncio.timeout(30), connect(f"{shared.ws_url}/v2", proxy=None) as socket:
         await socket.recv()
         await socket.send(json.dumps({"method": "subscribe", "params": params}))
         assert json.loads(await socket.recv())["error"] == error
@@ -210,7 +203,7 @@ async def test_a_line_that_breaks_in_a_frame_is_an_error_of_the_network_and_can_
     watching = asyncio.ensure_future(client.watch_my_trades(BTC))
     await subscribed(shared, "executions")
     await client.create_order(BTC, "market", "buy", 0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert [row["amount"] for row in await watching] == [0.01]
 
 
@@ -218,7 +211,7 @@ async def test_a_line_that_breaks_in_a_frame_is_an_error_of_the_network_and_can_
 
 
 async def test_the_book_is_followed_and_its_checksum_holds(exchange: Exchange, client: pro.kraken) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await client.watch_order_book(BTC))["bids"] == [[49_999.9, 1000.0]]
         for step in range(1, 6):
             waiting = asyncio.ensure_future(client.watch_order_book(BTC))
@@ -243,7 +236,7 @@ def test_the_checksum_of_krakens_own_example(exchange: Exchange) -> None:
 
 
 async def test_tickers_trades_and_candles(shared: VenueServer, exchange: Exchange, client: pro.kraken) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await client.watch_ticker(BTC))["last"] == 50_000.0
         assert (await client.watch_ohlcv(BTC, "1d"))[-1][1:] == [50_000.0] * 4 + [0.0]
         trades = asyncio.ensure_future(client.watch_trades(BTC))
@@ -259,7 +252,7 @@ async def test_tickers_trades_and_candles(shared: VenueServer, exchange: Exchang
 
 
 async def test_the_best_prices_are_told_when_they_change(exchange: Exchange, shared: VenueServer, client: pro.kraken) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await client.watch_bids_asks([BTC]))[BTC]["ask"] == 50_000.1
         watching = asyncio.ensure_future(client.watch_bids_asks([BTC]))
         await asyncio.sleep(0.05)

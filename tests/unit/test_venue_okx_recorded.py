@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from ccxt import pro as ccxt
 
-from tests.unit.okx_cases import BTC, limit, new_client, new_venue, soon
+from tests.unit.okx_cases import BTC, limit, new_client, new_venue, soon, subscribed
 from tests.venues.okx import PASSPHRASE
 from tests.venues.server import VenueServer
 
@@ -118,6 +118,7 @@ async def test_what_is_streamed_has_what_was_recorded(shared_data: Path, server:
         handle(socket, message)
 
     own.handle_message = keep
+    channels = ("orders", "orders-algo", "tickers", "trades", "bbo-tbt", "books")
     watched = [
         asyncio.ensure_future(watch)
         for watch in (
@@ -130,11 +131,10 @@ async def test_what_is_streamed_has_what_was_recorded(shared_data: Path, server:
         )
     ]
     try:
-        await asyncio.sleep(0.3)
+        await subscribed(server, *channels)
         await traded(client)
         await soon(asyncio.gather(*watched))
     finally:
         await own.close()
-    channels = ("orders", "orders-algo", "tickers", "trades", "bbo-tbt", "books")
     for name, channel in zip(STREAMED, channels, strict=True):
         assert lacks(heard[channel], recorded_row(shared_data, name)) == [], name

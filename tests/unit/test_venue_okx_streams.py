@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from ccxt import pro as ccxt
 
-from tests.unit.okx_cases import BTC, D, limit, new_client, new_venue, soon
+from tests.unit.okx_cases import BTC, D, limit, new_client, new_venue, soon, subscribed
 from tests.venues.engine import Exchange
 from tests.venues.engine_types import Side
 from tests.venues.okx import PASSPHRASE
@@ -67,10 +67,12 @@ async def streaming(server: VenueServer, client: ccxt.okx) -> AsyncIterator[ccxt
         await own.close()
 
 
-async def test_an_order_is_streamed_from_its_beginning_to_its_end(exchange: Exchange, streaming: ccxt.okx) -> None:
+async def test_an_order_is_streamed_from_its_beginning_to_its_end(
+    server: VenueServer, exchange: Exchange, streaming: ccxt.okx
+) -> None:
     watched = asyncio.ensure_future(streaming.watch_orders())
     trades = asyncio.ensure_future(streaming.watch_my_trades())
-    await asyncio.sleep(0.3)
+    await subscribed(server, "orders")
     placed = await limit(streaming, "w1", 49_000, 0.1)
     (live,) = await soon(watched)
     assert (live["id"], live["status"], live["clientOrderId"]) == (placed, "open", "w1")
@@ -90,7 +92,7 @@ async def test_a_triggered_stop_is_streamed_in_both_books(server: VenueServer, e
     await streaming.create_order(BTC, "market", "buy", 0.1)
     algos = asyncio.ensure_future(streaming.watch_orders(params={"trigger": True}))
     plain = asyncio.ensure_future(streaming.watch_orders())
-    await asyncio.sleep(0.3)
+    await subscribed(server, "orders", "orders-algo")
     await streaming.create_order(BTC, "market", "sell", 0.05, None, {"triggerPrice": 48_000, "algoClOrdId": "s1"})
     (waiting,) = await soon(algos)
     assert (waiting["status"], waiting["triggerPrice"]) == ("open", 48_000.0)
@@ -100,14 +102,14 @@ async def test_a_triggered_stop_is_streamed_in_both_books(server: VenueServer, e
     assert sorted(stream.path for stream in server.streams) == ["/ws/v5/business", "/ws/v5/private"]
 
 
-async def test_prices_are_streamed(exchange: Exchange, streaming: ccxt.okx) -> None:
+async def test_prices_are_streamed(server: VenueServer, exchange: Exchange, streaming: ccxt.okx) -> None:
     assert (await soon(streaming.watch_ticker(BTC)))["last"] == 50_000.0
     book = await soon(streaming.watch_order_book(BTC))
     assert (book["bids"][0][0], book["asks"][0][0]) == (49_999.9, 50_000.1)
     best = await soon(streaming.watch_bids_asks([BTC]))
     assert best[BTC]["bid"] == 49_999.9
     trades = asyncio.ensure_future(streaming.watch_trades(BTC))
-    await asyncio.sleep(0.2)
+    await subscribed(server, "trades")
     exchange.move(BTC, D(51_000))
     await streaming.create_order(BTC, "market", "buy", 0.01)
     (trade,) = await soon(trades)

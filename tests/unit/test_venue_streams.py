@@ -20,6 +20,7 @@ from tests.venues.engine_types import Execution, Kind, Lifetime, Market, Print, 
 from tests.venues.faults import Fault, Listing, Trouble
 from tests.venues.server import Answer, Call, Stream, VenueServer, wall_clock_ms
 from tests.venues.streams import exact_json
+from tests.waiting import until
 
 D = Decimal
 BTC = "BTC/USDT"
@@ -87,7 +88,7 @@ def venue(shared: VenueServer) -> Parrot:
 @pytest.fixture
 async def socket(shared: VenueServer, venue: Parrot) -> AsyncIterator[ClientConnection]:
     async with connect(f"{shared.ws_url}/feed?token=t", proxy=None, ping_interval=None) as client:
-        assert await asyncio.to_thread(venue.came.wait, 5)
+        assert await asyncio.to_thread(venue.came.wait, 30)
         yield client
 
 
@@ -102,15 +103,11 @@ def place(venue: Parrot, count: int) -> list[int]:
 
 async def open_sockets(server: VenueServer, count: int) -> None:
     """Wait until the server has that many."""
-    for _ in range(500):
-        if len(server.streams) == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(len(server.streams))
+    await until(lambda: len(server.streams) == count, lambda: f"{count} sockets; there are {len(server.streams)}")
 
 
 async def told(socket: ClientConnection, count: int) -> list[int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [json.loads(await socket.recv())["order"] for _ in range(count)]
 
 
@@ -152,12 +149,12 @@ async def test_the_venue_closes_with_its_own_code_after_what_it_said(
         await socket.recv()
     assert closed.value.rcvd
     assert closed.value.rcvd.code == 4001
-    assert await asyncio.to_thread(venue.went.wait, 5)
+    assert await asyncio.to_thread(venue.went.wait, 30)
 
 
 async def test_a_client_that_leaves_is_forgotten(shared: VenueServer, venue: Parrot, socket: ClientConnection) -> None:
     await socket.close()
-    assert await asyncio.to_thread(venue.went.wait, 5)
+    assert await asyncio.to_thread(venue.went.wait, 30)
     assert venue.streams == []
     place(venue, 1)
 
@@ -168,7 +165,7 @@ async def test_a_drop_is_a_broken_frame_and_no_close(shared: VenueServer, venue:
         await socket.recv()
     # No close frame came, and what came of the last frame is no message.
     assert closed.value.rcvd is None
-    assert await asyncio.to_thread(venue.went.wait, 5)
+    assert await asyncio.to_thread(venue.went.wait, 30)
     await open_sockets(shared, 0)
 
 
@@ -190,7 +187,7 @@ async def test_silence(answers_pings: bool, shared: VenueServer, venue: Parrot, 
     await socket.send("hello")
     assert await nothing_comes(socket)
     pong = await socket.ping()
-    done, _ = await asyncio.wait([asyncio.ensure_future(pong)], timeout=SOON)
+    done, _ = await asyncio.wait([asyncio.ensure_future(pong)], timeout=30 if answers_pings else SOON)
     assert bool(done) is answers_pings
     shared.faults.streams.clear()
     (number,) = place(venue, 1)
@@ -263,7 +260,7 @@ def heard(exchange: Exchange) -> list[tuple[str, object, Status, Decimal]]:
 def ask(side: Side, quantity: str | None, limit: str | None = None, **more: object) -> Ticket:
     asked: dict[str, object] = {"quantity": quantity and D(quantity), "limit": limit and D(limit), "client_id": "x"}
     asked["kind"] = Kind.MARKET if limit is None else Kind.LIMIT
-    return Ticket("desk", BTC, side, **(asked | more))  # type: ignore[arg-type]
+    return Ticket("desk", BTC, side, **(asked | more))
 
 
 def test_a_resting_order_is_told_at_each_step() -> None:

@@ -29,7 +29,7 @@ def reading(
     """A reading published so many minutes after `T0`, and observed then unless it says otherwise."""
     when = at(published if observed is None else observed)
     given: dict[str, object] = {"unit": "points", "observed_at": when, "published_at": at(published), **more}
-    return Reading(source=key.source, symbol=key.symbol, name=key.name, value=D(value), **given)  # type: ignore[arg-type]
+    return Reading(source=key.source, symbol=key.symbol, name=key.name, value=D(value), **given)
 
 
 def bar(hour: int, close: str | Decimal = "100.5", *, volume: str = "3.25") -> Bar:

@@ -62,7 +62,7 @@ class Keys:
                 algorithms=["ES256"],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                options=_UNTIMED,  # type: ignore[arg-type]
+                options=_UNTIMED,
             )
             begins, ends = int(claims["nbf"]), int(claims["exp"])
         except (jwt.InvalidTokenError, KeyError, ValueError):

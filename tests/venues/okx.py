@@ -33,7 +33,7 @@ from tests.venues.streams import Stream
 from trading_core.brokers.venues.profiles import OKX
 
 FEES = Fees(Decimal("0.0008"), Decimal("0.001"))
-PASSPHRASE = "a phrase of the test"  # noqa: S105
+PASSPHRASE = "a phrase of the test"  # noqa: S105 - of nobody
 NO_ORDER = OkxError("51603", "Order does not exist", 200)
 NOT_OPEN = OkxError("51400", "Cancellation failed as the order has been filled, canceled or does not exist.")
 

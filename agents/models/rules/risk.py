@@ -36,6 +36,8 @@ def decide(facts: Facts) -> RiskPlan:
             verdicts.append(_verdict(symbol, "veto", 0.0, f"No entries while the trading state is {state}."))
         elif full := _full(portfolio, limits, len(holdings | taken.keys())):
             verdicts.append(_verdict(symbol, "veto", 0.0, full))
+        elif _is_eaten_by_fees(row):
+            verdicts.append(_verdict(symbol, "veto", 0.0, "The fees of both ways are more than what its stop risks."))
         else:
             size, why = _ordinary(_conviction(row), drawdown, worst, most)
             bet = sum(
@@ -74,6 +76,11 @@ def _full(portfolio: Fact, limits: Fact, positions: int) -> str:
     if invested >= _limit(limits, "max_exposure", inf):
         return "All that may be invested is invested."
     return ""
+
+
+def _is_eaten_by_fees(row: Mapping[str, Any]) -> bool:
+    fees, distance = finite(row.get("round_trip_fees_percent")), finite(row.get("stop_distance_percent"))
+    return fees is not None and distance is not None and fees > distance
 
 
 def _reduces(row: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "resistance": ("20-bar high", "donchian_20_high"),
     "over(?:bought|sold)": ("RSI(14)", "rsi_14"),
 }
+_LENGTH = r"\b\d+ ?(?:m|min|h|hours?|d|days?|w|weeks?)\b|\b(?:hourly|daily|weekly|monthly)\b"
 _LEAST_TREND = 20.0  # ADX below this is no trend at all; Wilder
 
 
@@ -52,7 +53,8 @@ def _market(asked: Asked, symbol: str, ticker: Fact | None, indicators: Fact | N
     if indicators is None or not indicators.available:
         return " ".join([*parts, "There are no indicators for it yet."])
     wanted = [indicators.say(*name) for word, name in _NAMES.items() if re.search(rf"\b{word}", asked.words)]
-    bars = f"These are of {named(indicators, str(indicators.values['timeframe']))} bars."
+    bars = f"These are of {named(indicators, str(indicators.values['timeframe']))} bars"
+    bars += "; other lengths are not read in a conversation." if re.search(_LENGTH, asked.words) else "."
     return " ".join([*parts, f"{', '.join(wanted)}." if wanted else _trend(indicators), bars])
 
 

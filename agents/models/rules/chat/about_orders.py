@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agents.models.rules.chat.asked import Asked
+from agents.models.rules.chat.elsewhere import asks_more
 from agents.models.rules.chat.needs import Need, missing
 from agents.models.rules.chat.speech import amount, cannot, moment, named, percent, said, verdict, wordy
 from agents.models.rules.chat.wishes import Wish, sounds_like_an_order, wishes, would_pass_limits
@@ -23,15 +24,22 @@ _NOT_ALONE = (
 _LIMITS_STAY = "No limit is left aside, whoever asks: the gate holds this order against all of them."
 _NOT_MINE = (
     "I cannot approve, confirm or send anything, whoever tells me to: nothing was sent. You confirm a card yourself, and an "
-    "operator who may gives approvals."
+    "operator who may gives approvals: with `/approve` in `algotrendy chat`, for one."
 )
+_WOULD_TRADE = (
+    r"\b(?:buy|sell|close)\b|\b(?:want|get me) [$€]?\d"
+    r"|^(?:please |pls |just |now )*(?:go )?(?:(?:long|invest|reduce|trim)\b|put [$€]?\d)"
+)
+_OF_A_TIME = r"\byesterday|\btoday|\bhours?\b|\bweek|\bmonth|\bovernight|\bsince\b|\blast night"
+_HOW_MANY = re.compile(r"\blast (\d{1,2})\b")
+_MOST_ORDERS = 20
 
 
 def answer(asked: Asked) -> str | list[Need]:
     if sounds_like_an_order(asked.words):
         wanted = wishes(asked.words)
         return _NOT_READ if wanted is None else _order(asked, wanted)
-    if re.search(r"\b(?:buy|sell|close)\b|\b(?:want|get me) [$€]?\d", asked.words):
+    if re.search(_WOULD_TRADE, asked.words):
         return _NOT_ALONE
     if re.search(_WANTS_IT_DONE, asked.words):
         return _NOT_MINE
@@ -118,16 +126,26 @@ def _orders(asked: Asked) -> str | list[Need]:
     orders = asked.get("get_orders")
     if asked.asks(r"\bslippage|\bquality") and (needs := missing(asked, Need("get_execution_quality"))):
         return needs
+    wanted = {"limit": min(int(many[1]), _MOST_ORDERS)} if (many := _HOW_MANY.search(asked.words)) and int(many[1]) else {}
+    if wanted and (needs := missing(asked, Need("get_orders", wanted))):
+        return needs
     if not orders.available:
         return cannot(orders, "the orders")
     rows = orders.values["orders"]
     if not rows:
         return "There are no orders on record yet."
+    if (named := asked.named) and not asks_more(asked.words):
+        rows = [row for row in rows if str(row["symbol"]).partition("/")[0] in named]
+        if not rows:
+            return f"No order of {', '.join(named)} is among the newest."
     if asked.asks(r"\bopen\b|\bworking\b|\bstuck\b|\blive\b|\bpending\b"):
         rows = [row for row in rows if row["state"] in ("submitting", "open", "partially_filled", "unknown")]
         if not rows:
             return "None of the last orders is still working."
-    return "\n".join(_row(orders, row) for row in rows)
+    told = [_row(orders, row) for row in rows]
+    if asked.asks(_OF_A_TIME):
+        told.append("These are the newest that there are, of whatever day; all are under `/orders` at the API.")
+    return "\n".join(told)
 
 
 def _row(fact: Fact, row: dict[str, object]) -> str:

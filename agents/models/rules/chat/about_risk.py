@@ -7,23 +7,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.models.rules.chat.asked import Asked
+from agents.models.rules.chat.elsewhere import asks_more
 from agents.models.rules.chat.needs import Need, missing
 from agents.models.rules.chat.speech import amount, cannot, check, moment, named, percent, said
-from agents.models.rules.facts import Fact
+from agents.models.rules.facts import Fact, finite
 from agents.plain_words import ASSET_NAMES
 
 _DENIED = r"\bden(?:y|ied|ial)|\brefus|\breject|\bblocked\b|\bgate\b|\bnot allowed\b"
 _WORTH = (
-    r"\bma[dk]e\b|\bup or down\b|\bperform|\bprofit|\bp&l|\bpnl|\bhow (?:are|did) we\b"
+    r"\bma[dk]e\b|\bup or down\b|\bperform|\bprofit|\bp&l|\bp/l|\bpnl|\broi\b|\bhow (?:are|did) we\b"
     r"|\bdoing\b|\breturns?\b|\bearn|\bfees?\b|\bbuy and hold"
 )
 _STATE = r"\bhalt|\bstate\b|\bkill switch|\bcool.?down|\btrading\b|\b(?:can|may) \w+ (?:still )?trade\b|\bresume|\breducing\b"
-_LIMITS = r"\blimits?\b|\bhow much (?:more )?(?:can|may)\b|\broom\b|\brisk|\bmax|\bbuying power\b|\bworst"
-_LOSSES = r"\bdraw.?down|\blos(?:s|ses|t|ing)\b|\btoday\b|\bstreak\b"
+_LIMITS = (
+    r"\blimits?\b|\bhow (?:much|many) .{0,20}\b(?:can|may)\b|\broom\b|\brisk|\bmax|\blargest\b|\bbiggest\b"
+    r"|\bbuying power\b|\bworst"
+)
+_LOSSES = r"\bdraw.?down|\blos(?:e|s|ses|t|ing)\b|\btoday\b|\bstreak\b"
 _STOPS = r"\bstops?\b|\bstop.?loss|\bprotect"
 _HOLDINGS = (
     r"\bexpos|\bposition|\bhold|\bportfolio|\bequity|\bcash|\bbalance|\bown\b|\bmoney\b|\baccount\b|\bworth\b|\bhave\b"
-    r"|\bcosts?\b|\bentry\b|\bpa(?:y|id)\b"
+    r"|\bcosts?\b|\bentry\b|\bpa(?:y|id)\b|\bbreak.?even\b|\bprice did\b|\blong\b|\bshort\b"
+)
+_CASH = r"\bcash\b|\bbalance"
+_NEAR = r"\bnear|\bclose to\b|\bclosest\b"
+_ORDERS = r"\b(?:if|when) (?:i|we|you) (?:buy|sell|sold|bought|close|exit|add|reduce)|\bwould\b.*\b(?:pass|allowed|go through)\b"
+_BY_ITSELF = (
+    "What an order would come to I do not work out in words. Name it by itself, such as: buy (amount) BTC, or sell half of my"
+    " SOL. It comes back as a card with the gate's word on it, and nothing is sent until you confirm that."
 )
 
 SUPPOSED = r"\bwhat if\b|\bwhat (?:would )?happens? (?:if|when)\b|\bsuppos|\bstress\b"
@@ -34,6 +45,8 @@ _RISES = r"\b(?:rise|gain|up|pump|climb|jump|rall|doubl|recover|increase|grow)"
 
 
 def answer(asked: Asked) -> str | list[Need]:
+    if re.search(_ORDERS, asked.words):
+        return _BY_ITSELF
     if asked.asks(SUPPOSED):
         return _supposed(asked)
     if asked.asks(_DENIED):
@@ -49,9 +62,9 @@ def answer(asked: Asked) -> str | list[Need]:
         text
         for pattern, text in (
             (_STATE, _state(state)),
-            (_HOLDINGS, _holdings(portfolio, state)),
+            (_HOLDINGS, _holdings(portfolio, state, in_cash=asked.asks(_CASH)) + _not_held(asked)),
             (_LOSSES, _losses(state)),
-            (_LIMITS, _limits(state)),
+            (_LIMITS, _limits(state, nearest=asked.asks(_NEAR))),
         )
         if asked.asks(pattern)
     ]
@@ -72,7 +85,24 @@ def _stops(asked: Asked) -> str:
     covered = {row["symbol"] for row in stops}
     bare = [row["symbol"] for row in portfolio.values.get("holdings", []) if row["symbol"] not in covered]
     told += [f"No stop works for {', '.join(named(portfolio, symbol) for symbol in bare)}."] if bare else []
+    told += [f"No {', '.join(others)} is held, and no stop works for it."] if (others := _others(asked)) else []
+    state = asked.get("get_risk_state")
+    if stops and state.available and asked.asks(_LOSSES):
+        told.append(f"If every stop were hit from here, {percent(state, state.values['open_risk'])} of equity would be lost.")
     return " ".join(told) or "Nothing is held, and no stop works."
+
+
+def _others(asked: Asked) -> list[str]:
+    """What the question names and the account does not hold; nothing of one in several parts, for another may be about that."""
+    if asks_more(asked.words):
+        return []
+    held = {str(row["symbol"]) for row in asked.get("get_portfolio").values.get("holdings", [])}
+    return [symbol for symbol in _spoken_of(asked, goes_on=False) if symbol not in held]
+
+
+def _not_held(asked: Asked) -> str:
+    others = _others(asked) if asked.get("get_portfolio").available else []
+    return f" No {', '.join(others)} is held." if others else ""
 
 
 def _state(state: Fact) -> str:
@@ -85,7 +115,7 @@ def _state(state: Fact) -> str:
     return text if not values["held_back"] else f"{text} Only exits pass now, for the ledger and the venue differ."
 
 
-def _holdings(portfolio: Fact, state: Fact) -> str:
+def _holdings(portfolio: Fact, state: Fact, *, in_cash: bool = False) -> str:
     if not portfolio.available:
         return cannot(portfolio, "what is held")
     values = portfolio.values
@@ -94,6 +124,8 @@ def _holdings(portfolio: Fact, state: Fact) -> str:
     text = (
         f"Equity is {amount(portfolio, values['equity'], currency)}, of it {percent(portfolio, values['cash_weight'])} in cash."
     )
+    if in_cash:
+        text = f"Cash is {amount(portfolio, values['cash'], currency)}. {text}"
     if state.available and state.values["exposure"] is not None:
         text += (
             f" Exposure is {percent(state, state.values['exposure'])} of equity, against a limit of"
@@ -105,7 +137,7 @@ def _holdings(portfolio: Fact, state: Fact) -> str:
         f"{named(portfolio, row['symbol'])} {amount(portfolio, row['quantity'])}"
         f" worth {amount(portfolio, row['value'], currency)}, "
         f"{percent(portfolio, row['weight'])} of equity, bought at {amount(portfolio, row['average_cost'])} on average,"
-        f" open profit {amount(portfolio, row['unrealised'], currency)}"
+        f" open profit {amount(portfolio, row['unrealised'], currency)}{' (' + row['why'] + ')' if row.get('why') else ''}"
         for row in rows
     ]
     return f"{text} Held: {'; '.join(held)}."
@@ -122,11 +154,12 @@ def _losses(state: Fact) -> str:
     )
 
 
-def _limits(state: Fact) -> str:
+def _limits(state: Fact, *, nearest: bool = False) -> str:
     if not state.available:
         return cannot(state, "the limits")
     values = state.values
-    text = (
+    text = f"Nearest: {_nearest(values)}. " if nearest else ""
+    text += (
         f"Used of the limits: exposure {percent(state, values['exposure'])} of {percent(state, values['exposure_limit'])},"
         f" largest position {percent(state, values['largest_position'])} of {percent(state, values['largest_position_limit'])},"
         f" positions {amount(state, values['positions'])} of {amount(state, values['positions_limit'])},"
@@ -137,6 +170,16 @@ def _limits(state: Fact) -> str:
     if values["approval_above"] is not None:
         text += f" Orders above {amount(state, values['approval_above'], values['currency'])} need an operator's approval."
     return text
+
+
+def _nearest(values: Mapping[str, Any]) -> str:
+    """The limit of which the greatest part is used, in words."""
+    used = {
+        name.removesuffix("_limit"): (finite(values.get(name.removesuffix("_limit"))) or 0.0) / limit
+        for name in values
+        if name.endswith("_limit") and name != "risk_per_trade_limit" and (limit := finite(values[name]))
+    }
+    return max(used, key=used.__getitem__).replace("_", " ") if used else "none that is known"
 
 
 def _worth(performance: Fact) -> str:

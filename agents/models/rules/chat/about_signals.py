@@ -12,8 +12,9 @@ from agents.models.rules.chat.speech import amount, cannot, check, moment, named
 from agents.models.rules.facts import Fact
 
 _BUY = r"\b(?:buy|bought|buying|enter|entered|entry|hold|holding|held|own|long)\b"
-_SELL = r"\b(?:sell|sold|selling|exit|exited|close|closed|out of)\b"
+_SELL = r"\b(?:sell|sold|selling|exit|exited|close|closed|out of|stopped|hit)\b"
 _NOT = r"\b(?:not|n't|never|nothing|no)\b|n't\b"
+_FEW = 2  # words beside the symbols: "and ETH?"
 _WORTH = r"\bperform|\bprofit|\bp&l|\bpnl|\bdoing\b"
 _MEANT = (
     r"^$|\bsignal|\bnext\b|\bdeci|\bconviction|\bshould\b|\bwhy\b|\breason|\bexplain|\btrad|\bplan|\bwait|\bintent|\border"
@@ -23,6 +24,7 @@ _NOT_UNDERSTOOD = (
     "I did not understand that as a question about the desk. Ask me, in English, such as: what are our positions, what is our "
     "exposure, why did you buy BTC, any signals, show the last orders, price of ETH, what are the limits."
 )
+_NOT_SURE = "I am not sure what you ask; this is what the desk decided last. "
 _TOLD = {"enter": "to buy", "exit": "to sell", "hold": "to hold", "abstain": "to abstain"}
 
 
@@ -34,7 +36,8 @@ def answer(asked: Asked) -> str | list[Need]:
         return "Name a symbol, such as BTC, and I tell you what the desk decided on it and why."
     if not asked.named and not asked.asks(_MEANT) and "found" not in facts[-1].values:
         return _NOT_UNDERSTOOD
-    why = asked.asks(r"\bwhy\b|\breason|\bexplain")
+    why = asked.asks(r"\bwhy\b|\breason|\bexplain|\bwhen\b|\bhow long\b")
+    is_clear = asked.asks(_MEANT) or len(asked.words.split()) <= len(asked.named) + _FEW
     told = []
     for fact in facts:
         if not fact.available:
@@ -49,7 +52,7 @@ def answer(asked: Asked) -> str | list[Need]:
             told.append(_bought(fact))
         else:
             told.append(_latest(fact))
-    return "\n".join(dict.fromkeys(told))
+    return ("" if is_clear else _NOT_SURE) + "\n".join(dict.fromkeys(told))
 
 
 def _bought(fact: Fact) -> str:

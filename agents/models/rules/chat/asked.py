@@ -10,10 +10,11 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from agents.models.rules.facts import Fact, results
-from agents.plain_words import ASSET_NAMES, own_words
+from agents.plain_words import ASSET_NAMES, own_words, respelt
 
 _AGENT = re.compile(r"You are the ([a-z ]+?) agent, talking with an operator")
 _GOES_ON = re.compile(r"(?:and|why|what about|how about|how come|also|same|ok)\b")
+_GOES_ON_AT_LENGTH = "and if "
 _FEW = 4  # words
 _WORDS_TOO = frozenset({"link", "dot"})  # assets that are called like a word
 
@@ -25,7 +26,7 @@ class Asked:
     Attributes:
         agent: whose answer it is to be, such as `risk`.
         words: the question in the operator's own words, in lower case.
-        earlier: the operator's question before it; empty when it is the first.
+        earlier: the operator's question before it, and those that it went on with, newest first; empty when it is the first.
         facts: results of this turn's tools, in their order.
         called: what was called in this turn, with its arguments.
         tools: what may be called.
@@ -47,11 +48,11 @@ class Asked:
         if agent is None or not questions:
             return None
         turn = messages[questions[-1] :]
-        earlier = messages[questions[-2]].text if len(questions) > 1 else ""
         called = tuple(
             (call["name"], call["args"]) for message in turn if isinstance(message, AIMessage) for call in message.tool_calls
         )
-        return cls(agent[1].replace(" ", "_"), _own(turn[0].text), _own(earlier), tuple(results(turn)), called, tools)
+        before = _earlier([_own(messages[at].text) for at in questions[:-1]])
+        return cls(agent[1].replace(" ", "_"), _own(turn[0].text), before, tuple(results(turn)), called, tools)
 
     def get(self, tool: str) -> Fact:
         """The newest result of a tool; an unavailable one when there is none."""
@@ -90,10 +91,24 @@ class Asked:
         """Whether the question is of a kind; one like "and ETH?" or "why?" goes on with what was asked before it."""
         if re.search(pattern, self.words):
             return True
-        goes_on = len(self.words.split()) <= _FEW and _GOES_ON.match(self.words)
-        return bool(goes_on and re.search(pattern, self.earlier))
+        return bool(_goes_on(self.words) and re.search(pattern, self.earlier))
 
 
 def _own(text: str) -> str:
     """Without what is shown of others' words, and without the names of agents."""
-    return " ".join(re.sub(r"(?<![\w@.])@\w+", " ", own_words(text)).lower().replace("’", "'").split())
+    return " ".join(re.sub(r"(?<![\w@.])@\w+", " ", respelt(own_words(text))).lower().replace("’", "'").split())
+
+
+def _goes_on(words: str) -> bool:
+    """Whether a question goes on with the one before it."""
+    return bool(len(words.split()) <= _FEW and _GOES_ON.match(words)) or words.startswith(_GOES_ON_AT_LENGTH)
+
+
+def _earlier(questions: Sequence[str]) -> str:
+    """The last question with those that it goes on with, newest first."""
+    found: list[str] = []
+    for words in reversed(questions):
+        found.append(words)
+        if not _goes_on(words):
+            break
+    return " ".join(found)

@@ -27,8 +27,9 @@ _FORECASTS = (
     r"|\bgoing to (?:rise|fall|go|drop|crash|moon)\b|\bhow (?:high|low) (?:will|can)\b"
 )
 _SELF = (
-    r"\b(?:who|what) are you\b|\bare you (?:an? )?(?:llm|ai|bot|robot|human|real|language model)\b|\b(?:which|what) model\b"
-    r"|\bwhat can (?:you|i)\b|^(?:help|hello|hi|hey|thanks|thank you)\b[\s!.]*$"
+    r"\b(?:who|what) are you\b[\s?!.]*$|\bare you (?:an? )?(?:llm|ai|bot|robot|human|real|language model)\b"
+    r"|\b(?:which|what) model\b"
+    r"|\bwhat can (?:you|i)\b|\byour strategy\b|^(?:help|hello|hi|hey|good (?:morning|evening|day)|thanks|thank you)\b[\s!.]*$"
 )
 _ANSWERS: Mapping[str, Callable[[Asked], str | list[Need]]] = {
     "risk": about_risk.answer,

@@ -41,9 +41,12 @@ def cannot(fact: Fact, what: str) -> str:
 
 
 def wordy(text: str) -> str:
-    """A sentence of the desk that is quoted in an answer: it ends in a full stop."""
+    """What the desk said, as it is quoted in an answer: it ends in a full stop, and without the sentences whose numbers no tool
+    result holds, where others are left."""
     text = " ".join(text.split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    text = text if text.endswith((".", "!", "?")) else f"{text}."
+    parts = re.split(r"(?<=[.!?])\s+", text)
+    return " ".join([part for part in parts if not re.search(r"\d", part)] or parts)
 
 
 def said(fact: Fact, quoted: object) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from agents.plain_words import ASSET_NAMES
 
 _LONGEST = 500  # characters: what is longer is no order, and the patterns take a time that grows with the square of it
-_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+# A comma groups thousands and is nothing else: 0,1 may be meant as a tenth.
+_NUMBER = r"(?:(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)k?"
 _PRICE = rf"[$€]?({_NUMBER})"
 _SYMBOL = r"([a-z0-9]{2,10}(?:/[a-z]{2,6})?)"
 _POLITE = re.compile(
-    r"^(?:(?:please|ok|okay|now|then|so|hey|hi|hello|desk|can you|could you|would you|will you|i want to|i'd like to"
+    r"^(?:(?:please|pls|ok|okay|now|then|so|hey|hi|hello|desk|can you|could you|would you|will you|i want to|i'd like to"
     r"|i would like to|let's|lets)[\s,:]+)+"
 )
 _ASIDE = re.compile(
     r"^(?:ignore|forget|skip|override|bypass|never mind) (?:(?:the|all|any|your|our|my|risk) )*(?:limits?|rules?|checks?|gate)"
     r"(?:,? and |,? then |[,;.:] ?)"
 )
-_TAIL = re.compile(r"[\s,]*(?:please|thanks|thank you|now|right now|at market|at the market|immediately|[.!?])+$")
+_TAIL = re.compile(r"[\s,]*(?:please|thanks|thank you|now|right now|at market|at the market|immediately|for me|[.!?])+$")
 _VERB = re.compile(r"(?:buy|purchase|sell|close|exit|liquidate|dump|get out of|go flat|flatten|order)\b")
 _MINE = r"(?:(?: of)? (?:my|our|the))?(?: (?:open )?(?:positions?|holdings?))?"
 _ALL = re.compile(
@@ -29,11 +31,23 @@ _OPTION = re.compile(
     rf"[\s,]+(?:with )?(?:an? )?(?:(stop(?:[ -]?loss)?|sl)|(take[ -]?profit|target|tp)|(limit|at|@|for no more than|not above))"
     rf"(?: price)?(?: (?:at|of|@|=))?\s*{_PRICE}$"
 )
-_MONEY = re.compile(rf"(?:[$€]({_NUMBER})|({_NUMBER}) ?(?:usdt|usdc|usd|dollars?|bucks|eur|euros?))(?: worth)?(?: of)? {_SYMBOL}")
-_COINS = re.compile(rf"({_NUMBER}) (?:of )?{_SYMBOL}")
-_PART = rf"(half|a half|a third|a quarter|all|everything|({_NUMBER}) ?(?:%|percent|per cent))(?: of)?"
+_CURRENCY = r"(?:usdt|usdc|usd|dollars?|bucks|eur|euros?)"
+_MONEY = re.compile(rf"(?:[$€]({_NUMBER})|({_NUMBER}) ?{_CURRENCY})(?: worth)?(?: of)? {_SYMBOL}")
+# The size behind the coin: `eth for 500 usdt`, `btc 0.1`.
+_BEHIND = re.compile(rf"([a-z][a-z0-9/]{{1,16}}) (?:(?:for|worth|with) ([$€]{_NUMBER}|{_NUMBER} ?{_CURRENCY})|({_NUMBER}))")
+_COINS = re.compile(rf"({_NUMBER}) (?:(?<!k )of )?{_SYMBOL}")  # 2k of SOL may be meant in coins or in money
+_PART = rf"(half|a half|1/2|a third|a quarter|all|everything|({_NUMBER}) ?(?:%|percent|per cent))(?: of)?"
 _SHARE = re.compile(rf"(?:{_PART} )?(?:(?:my|our|the) )?{_SYMBOL}(?: (?:position|holding)s?)?")
-_SHARES = {"half": "0.5", "a half": "0.5", "a third": "0.333333", "a quarter": "0.25", "all": "1", "everything": "1", None: "1"}
+_SHARES = {
+    "half": "0.5",
+    "a half": "0.5",
+    "1/2": "0.5",
+    "a third": "0.333333",
+    "a quarter": "0.25",
+    "all": "1",
+    "everything": "1",
+    None: "1",
+}
 _NO_SYMBOLS = frozenset(
     {"it", "this", "that", "them", "some", "all", "everything", "more", "something", "anything", "half", "of"}
 )
@@ -100,6 +114,8 @@ def _wish(text: str) -> Wish | None:
 
 
 def _buy(what: str, options: dict[str, str]) -> Wish | None:
+    if match := _BEHIND.fullmatch(what):
+        what = f"{match[2] or match[3]} {match[1]}"
     if match := _MONEY.fullmatch(what):
         return _of("buy", match[3], options, notional=_plain(match[1] or match[2]))
     if match := _COINS.fullmatch(what):
@@ -127,4 +143,5 @@ def _of(side: str, base: str, options: dict[str, str], **size: str) -> Wish | No
 
 
 def _plain(number: str) -> str:
-    return number.replace(",", "")
+    digits = number.replace(",", "")
+    return f"{(Decimal(digits[:-1]) * 1000).normalize():f}" if digits.endswith("k") else digits
