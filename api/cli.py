@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 import sys
@@ -42,6 +43,15 @@ from api.commands.verify import verify
 from api.home import DEFAULT_HOME, HOME_VARIABLE
 from trading_core.domain.errors import AlgoTrendyError, BrokerError, LedgerError, StoreUnavailable
 
+_OTHER_HOME = ". Give --home a folder that you may write to, if this was it."
+_OF_DISKS = {
+    errno.ENOSPC: ". Free some space on that disk and give the command again; what was kept before is still there.",
+    errno.EDQUOT: ". Free some of your quota and give the command again; what was kept before is still there.",
+    errno.EACCES: _OTHER_HOME,
+    errno.ENOTDIR: _OTHER_HOME,
+    errno.EROFS: _OTHER_HOME,
+}
+
 
 class Commands(TyperGroup):
     """Every command under one roof: errors become one line and an exit status, and `--home` may stand anywhere."""
@@ -59,7 +69,8 @@ class Commands(TyperGroup):
             if isinstance(error, BrokenPipeError):
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            raise _told(f"{where}{error.strerror or error}", REFUSED) from None
+            next_step = _OF_DISKS.get(error.errno or 0, "")
+            raise _told(f"{where}{error.strerror or error}{next_step}", REFUSED) from None
         except sqlite3.Error as error:
             raise _told(f"a database of the session cannot be used: {error}", FAILED) from None
         except KeyboardInterrupt:

@@ -224,3 +224,9 @@ def test_another_model_is_asked_over_http(home: Path) -> None:
         assert len(server.requests) >= 6
     trail = as_json("show", "last")
     assert {decision["outcome"] for decision in trail["decisions"]} == {"answered"}
+
+
+def test_a_home_that_is_no_folder_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = algotrendy("--home", str(tmp_path / "file" / "home"), *SHORT, status=2).stderr
+    assert "Not a directory. Give --home a folder that you may write to" in told
