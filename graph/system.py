@@ -213,10 +213,7 @@ class TradingSystem:
                 rebalance=RebalancePolicy(config.rebalance_drift, config.rebalance_every),
                 strategy=config.strategy,
             )
-            connection = await stack.enter_async_context(aiosqlite.connect(folders.checkpoints))
-            # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.
-            await connection.execute("PRAGMA synchronous = NORMAL")
-            saver = AsyncSqliteSaver(connection, serde=serializer())
+            saver = await stack.enter_async_context(_checkpoints(folders.checkpoints))
             opening, _ = await desk.reconcile(context.runner)
             if not config.simulated:
                 await stack.enter_async_context(tending(context.books))
@@ -224,6 +221,22 @@ class TradingSystem:
             cycles = Runner(graph=build(saver), saver=saver, context=context, session_id=config.session_id, account_id=account)
             await cycles.tidy()
             yield cls(config, market, clock, ledger, broker, desk, opening, asker, snapshots, record, cycles, talkers, told, hub)
+
+
+@asynccontextmanager
+async def _checkpoints(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
+    async with aiosqlite.connect(path) as connection:
+        # Enough against a killed process. After a power cut the ledger, which is safe against that, tells what was decided.
+        await connection.execute("PRAGMA synchronous = NORMAL")
+        saver = AsyncSqliteSaver(connection, serde=serializer())
+        try:
+            yield saver
+        finally:
+            # A graph that is cut off still writes, beside whoever cut it off. Closed between such a write and its commit, the
+            # connection would keep the file locked until its last cursor is collected.
+            async with saver.lock:
+                await connection.rollback()
+                await connection.close()
 
 
 @asynccontextmanager
