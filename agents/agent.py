@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
-import openai
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
@@ -26,6 +25,7 @@ from pydantic import ValidationError
 
 from agents.answers import Answer, reasons_of
 from agents.grounding import cited, problems
+from agents.models.failures import is_unheard
 from agents.models.openai_compatible import explain
 from agents.outcome import Outcome, Usage
 from agents.spec import AgentSpec
@@ -44,9 +44,6 @@ _log = logging.getLogger("algotrendy.agents")
 _MOST_TOOL_CALLS = 12  # in one model answer; more is a model that has lost its way
 _MOST_TOLD = 300  # characters of what was wrong with an answer: the name of a field it made up can be of any length
 _MOST_TOKENS = 10**8  # of one call; an endpoint can report any number, and a column of the record cannot hold any number
-
-UNHEARD = (asyncio.CancelledError, openai.APITimeoutError)
-"""How a model call ends whose answer nobody waited for."""
 
 
 @dataclass(slots=True)
@@ -116,8 +113,9 @@ class _Calls(AgentMiddleware[Any, AgentContext]):
         except StructuredOutputError as error:
             count_usage(context.usage, error.ai_message)
             raise
-        except UNHEARD:
-            count_unheard(context.usage, request)
+        except BaseException as error:
+            if is_unheard(error):
+                count_unheard(context.usage, request)
             raise
         for message in response.result:
             if isinstance(message, AIMessage):

@@ -18,9 +18,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
-from agents.agent import UNHEARD, apart, count_unheard, count_usage, explained, tokens_of
+from agents.agent import apart, count_unheard, count_usage, explained, tokens_of
 from agents.chat_roster import CHAT_ROSTER, ChatSpec
 from agents.grounding import cited, problems
+from agents.models.failures import is_unheard
 from agents.outcome import Usage
 from agents.spec import AgentName
 from agents.telemetry import Traced, invoking, traced_call
@@ -130,8 +131,9 @@ class _Bounds(AgentMiddleware[Any, ChatContext]):
             request = request.override(tools=[])  # it has to answer now
         try:
             response = await handler(request)
-        except UNHEARD:
-            count_unheard(usage, request)
+        except BaseException as error:
+            if is_unheard(error):
+                count_unheard(usage, request)
             raise
         for message in response.result:
             if isinstance(message, AIMessage):

@@ -7,7 +7,9 @@ texts from outside are shortened and the key of the failed request is taken out.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -25,6 +27,14 @@ _SHOWN_FAULTS = 3
 """Most schema violations that a sentence lists."""
 
 _ABSTAINS = "The agent gave no answer"
+
+
+def is_unheard(error: BaseException) -> bool:
+    """Whether a model call ended because its answer was no longer waited for: it may have been made, and is paid for then."""
+    if isinstance(error, asyncio.CancelledError):
+        return True
+    client = sys.modules.get("openai")  # not loaded here: where an error of its kind is, it is
+    return client is not None and isinstance(error, client.APITimeoutError)
 
 
 def explain(error: Exception) -> ModelError:

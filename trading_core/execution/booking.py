@@ -152,7 +152,7 @@ class Booking:
         told: dict[str, OrderReport | None] = {key: news[key] for key in sorted(news)}
         asked = [order for key, order in sorted(live.items()) if key not in self.in_flight]
         gone = [order for order in asked if order.client_order_id not in open_at_venue]
-        reports = await together(self._broker.order(order.client_order_id, order.symbol) for order in gone)
+        reports = await together(self._look_up, gone)
         found = {order.client_order_id: report for order, report in zip(gone, reports, strict=True)} | open_at_venue
         for order in asked:
             report = found[order.client_order_id]
@@ -162,6 +162,9 @@ class Booking:
             await self._follow(told)
         self.known_at = asked_at
         return new
+
+    async def _look_up(self, order: Order) -> OrderReport | None:
+        return await self._broker.order(order.client_order_id, order.symbol)
 
     async def _follow(self, told: Mapping[str, OrderReport | None]) -> None:
         """Write down what reports add to the record, if anything: somebody else may have moved an order since it was read."""

@@ -31,7 +31,7 @@ class Cancelling:
 
     async def _cancel_all(self, orders: Sequence[Order]) -> tuple[Order, ...]:
         """Ask for all, then wait for what comes of them together. One that fails keeps none from being asked."""
-        heard = await together(map(self._ask, orders))
+        heard = await together(self._ask, orders)
         waiting = [order.client_order_id for order, was_heard in zip(orders, heard, strict=True) if was_heard]
         for _ in range(WAITS):
             if not waiting:

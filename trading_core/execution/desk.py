@@ -260,8 +260,8 @@ class Desk:
         self.inputs.disagreement = error.what
 
     async def _protect(self, view: AccountView) -> tuple[Order, ...]:
-        protecting = (self._submitting.protect(symbol) for symbol in view.portfolio.held())
-        return tuple(order for placed in await together(protecting) for order in placed)
+        protected = await together(self._submitting.protect, view.portfolio.held())
+        return tuple(order for placed in protected for order in placed)
 
     async def agrees(self, principal: Principal) -> bool:
         """Whether the ledger's balances are the venue's, to the last digit.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 AT_ONCE = 8  # under way at a time; the venue's own pace rules all the same
 
 
-async def together(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """Do all of it, `AT_ONCE` at a time, and give the results in their order.
+async def together(do: Callable[[S], Awaitable[T]], each: Iterable[S]) -> list[T]:
+    """Do it for each, `AT_ONCE` at a time, and give the results in their order.
 
     All is seen to the end, also when one fails: what is on its way to a venue must not be left alone.
 
@@ -20,12 +21,12 @@ async def together(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
     """
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def in_turn(one: Coroutine[None, None, T]) -> T:
+    async def in_turn(one: S) -> T:
         async with turns:
-            return await one
+            return await do(one)
 
     found, failed = list[T](), list[BaseException]()
-    for result in await asyncio.gather(*map(in_turn, work), return_exceptions=True):
+    for result in await asyncio.gather(*map(in_turn, each), return_exceptions=True):
         if isinstance(result, BaseException):
             failed.append(result)
         else:
