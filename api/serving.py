@@ -57,6 +57,7 @@ from trading_core.secrets.environment import environment
 DONE, FAILED = 0, 1  # exit status
 INTERRUPTED = 130
 _ENDS_WITHIN = 30.0  # seconds from the wish to stop to the end of the process, whatever hangs
+_ONE_WISH = 0.5  # seconds in which signals are one wish to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +82,26 @@ class ServeOptions:
 
 @dataclass(slots=True)
 class Stopping:
-    """The wish to stop. The second one, from the keyboard or a supervisor, ends the process on the spot."""
+    """The wish to stop. The second one, from the keyboard or a supervisor, ends the process on the spot.
+
+    Signals of one moment are one wish: a supervisor may signal the whole group, and `make` hands on what it got itself.
+    """
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_at: float = 0.0
     opening: asyncio.Task[object] | None = None
 
     def __call__(self, number: signal.Signals) -> None:
+        loop = asyncio.get_running_loop()
         if self.asked.is_set():
+            if loop.time() - self.asked_at < _ONE_WISH:
+                return
             sys.stderr.write("Stopped at once. What was at work goes on at the next start.\n")
             sys.stderr.flush()
             os._exit(INTERRUPTED if number is signal.SIGINT else FAILED)
         self.asked.set()
-        asyncio.get_running_loop().call_later(_ENDS_WITHIN, _give_up)
+        self.asked_at = loop.time()
+        loop.call_later(_ENDS_WITHIN, _give_up)
         if self.opening is not None:
             self.opening.cancel()
 

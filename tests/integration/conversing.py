@@ -16,7 +16,7 @@ from graph.system import TradingSystem
 from tests.integration.worlds import ENTRY, config, entry_feed
 from trading_core.auth.permissions import Action, Principal
 from trading_core.auth.roles import ROLE_ACTIONS, Role
-from trading_core.persistence.desk_records import Author, Conversation, Message, StoredEvent
+from trading_core.persistence.desk_records import Author, Conversation, Message, Proposal, StoredEvent
 from trading_core.persistence.identity_records import User
 from trading_core.persistence.records import RunRecord, RunState
 
@@ -98,3 +98,8 @@ TRADER, VIEWER, AUDITOR = (person(role.value, role) for role in (Role.TRADER, Ro
 
 async def ended(talk: Talk, run_id: str) -> RunRecord:
     return await asyncio.wait_for(talk.runs.wait(run_id, 60), 65)
+
+
+async def cards(talk: Talk, thread: Conversation) -> tuple[Proposal, ...]:
+    async with talk.system.database.reading() as uow:
+        return await uow.proposals.of_conversation(thread.id)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,12 @@ from graph.control.pauses import Pauses
 from graph.conversation.cards import Cards
 from graph.conversation.facts import look
 from graph.conversation.proposals import confirm, dismiss
-from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, ended, person, talking
-from tests.integration.worlds import entry_feed
+from tests.integration.conversing import AUDITOR, TRADER, VIEWER, Talk, cards, person, talking
 from tools.context import Evidence
 from trading_core.auth.permissions import Action
 from trading_core.auth.roles import Role
 from trading_core.domain.clock import SimulatedClock
-from trading_core.domain.errors import ApprovalError, NotPermitted, RunError, UnknownSymbol
-from trading_core.domain.market import Ticker
+from trading_core.domain.errors import ApprovalError, NotPermitted, RunError
 from trading_core.domain.orders import OrderState, Purpose
 from trading_core.persistence.desk_records import Conversation, Message, Pause, PauseKind, Proposal, ProposalState
 from trading_core.persistence.records import RunState
@@ -43,11 +41,6 @@ async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
 @pytest.fixture
 async def thread(talk: Talk) -> Conversation:
     return await talk.begin(TRADER)
-
-
-async def cards(talk: Talk, thread: Conversation) -> tuple[Proposal, ...]:
-    async with talk.system.database.reading() as uow:
-        return await uow.proposals.of_conversation(thread.id)
 
 
 async def all_orders(talk: Talk) -> int:
@@ -387,33 +380,3 @@ async def test_conversations_at_once_keep_order_and_identity_apart(talk: Talk, m
         assert not any(f"{other}/USDT" in message.content for other in others for message in answers)
         (card,) = await cards(talk, thread)
         assert (card.ticket["symbol"], card.ticket["quantity"]) == (f"{base}/USDT", f"0.0{number % 9 + 1}")
-
-
-async def test_a_holding_that_is_listed_no_more_is_told_and_not_valued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with talking(tmp_path, exchange=entry_feed()) as talk:
-        listed = talk.system.feed.ticker
-
-        async def ticker(symbol: str, *, as_of: datetime) -> Ticker | None:
-            if symbol == "SOL/USDT":
-                raise UnknownSymbol("the market lists no 'SOL/USDT'")
-            return await listed(symbol, as_of=as_of)
-
-        monkeypatch.setattr(talk.system.feed, "ticker", ticker)
-        answer = one(await talk.ask(TRADER, await talk.begin(TRADER), "what do we hold?"))
-    assert "SOL/USDT" in answer.content
-    assert "not valued" in answer.content
-    assert "Equity is unknown" in answer.content
-    assert answer.data["grounded"], answer.data["problems"]
-
-
-async def test_all_who_confirm_a_card_at_one_moment_get_its_order(tmp_path: Path, postgres_url: str) -> None:
-    async with talking(tmp_path, cycles=(), database=postgres_url) as talk:
-        trader = person("trader", Role.TRADER, talk.system.desk.account_id)
-        thread = await talk.begin(trader)
-        await talk.ask(trader, thread, "buy 0.05 BTC")
-        (card,) = await cards(talk, thread)
-        database, clock = talk.system.database, talk.system.clock
-        at_once = (confirm(database, talk.runs, clock, trader, card.id, card.content_hash) for _ in range(6))
-        runs = await asyncio.gather(*at_once)
-        assert {run.id for run in runs} == {f"order-{card.id}"}
-        assert (await ended(talk, runs[0].id)).state is RunState.DONE

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from tests.integration.conversing import TRADER, talking
+from tests.integration.worlds import entry_feed
+from trading_core.domain.errors import UnknownSymbol
+from trading_core.domain.market import Ticker
 
 CITATION = re.compile(r" \[e[0-9a-f]{8}\]")
 HELD = "Held: SOL/USDT"
@@ -132,3 +138,20 @@ async def test_a_question_that_goes_on_keeps_what_it_goes_on_with(tmp_path: Path
             said = await talk.ask(TRADER, thread, question)
             assert [message.agent for message in said] == [agent], question
             assert says in CITATION.sub("", said[0].content), (question, said[0].content)
+
+
+async def test_a_holding_that_is_listed_no_more_is_told_and_not_valued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(tmp_path, exchange=entry_feed()) as talk:
+        listed = talk.system.feed.ticker
+
+        async def ticker(symbol: str, *, as_of: datetime) -> Ticker | None:
+            if symbol == "SOL/USDT":
+                raise UnknownSymbol("the market lists no 'SOL/USDT'")
+            return await listed(symbol, as_of=as_of)
+
+        monkeypatch.setattr(talk.system.feed, "ticker", ticker)
+        (answer,) = await talk.ask(TRADER, await talk.begin(TRADER), "what do we hold?")
+    assert "SOL/USDT" in answer.content
+    assert "not valued" in answer.content
+    assert "Equity is unknown" in answer.content
+    assert answer.data["grounded"], answer.data["problems"]

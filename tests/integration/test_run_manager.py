@@ -27,7 +27,7 @@ from trading_core.domain.orders import Order, Purpose
 from trading_core.execution.control import Control
 from trading_core.execution.protection import Protection
 from trading_core.persistence.desk_records import RunRequest, Trigger
-from trading_core.persistence.records import RunKind, RunRecord, RunState
+from trading_core.persistence.records import OrderTrail, RunKind, RunRecord, RunState
 from trading_core.persistence.session import Database
 
 SOON = 60.0  # seconds that a run of these tests is given
@@ -45,6 +45,16 @@ async def ordered(here: Manned, run_id: str, **changes: object) -> RunRecord:
     ticket = await buy(here, **changes)
     await here.runs.request_order(here.olga, here.account, ticket, run_id=run_id)
     return await here.runs.wait(run_id, SOON)
+
+
+async def resting(here: Manned) -> OrderTrail:
+    """A buy below the market, sent by run `o`, that goes on working."""
+    ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
+    assert ticker is not None
+    low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
+    assert (await ordered(here, "o", **low)).state is RunState.DONE
+    (kept,) = (await trail(here.system, "o")).orders
+    return kept
 
 
 async def _answer(here: Manned, run_id: str, *, approve: bool) -> None:
@@ -178,11 +188,7 @@ async def test_cycles_go_on_while_one_waits_and_that_one_still_acts_when_it_is_a
 
 async def test_a_limit_order_works_on_after_its_run_and_through_cycles_until_it_is_taken_back(tmp_path: Path) -> None:
     async with manned(tmp_path) as here:
-        ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
-        assert ticker is not None
-        low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
-        assert (await ordered(here, "o", **low)).state is RunState.DONE
-        (kept,) = (await trail(here.system, "o")).orders
+        kept = await resting(here)
         assert kept.order.is_live
         await here.runs.request_cycle(here.olga, here.account, run_id="c")
         assert (await here.runs.wait("c", SOON)).state is RunState.DONE

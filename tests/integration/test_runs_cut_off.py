@@ -16,7 +16,7 @@ from graph.runner import RunResult
 from graph.runs.order_run import STALE_AFTER
 from graph.runs.orders import OrderTicket
 from tests.integration.manned import QUICK, Manned, manned
-from tests.integration.test_run_manager import ASKS, SOON, buy, is_whole, ordered
+from tests.integration.test_run_manager import ASKS, SOON, buy, is_whole, ordered, resting
 from tests.integration.worlds import ENTRY, config, trail
 from trading_core.domain.clock import SystemClock
 from trading_core.domain.errors import BrokerUnavailable, StoreUnavailable
@@ -54,11 +54,7 @@ async def test_an_order_that_no_desk_was_there_for_is_not_sent_when_one_starts(t
 
 async def test_taking_an_order_back_has_no_time_after_which_it_is_refused(tmp_path: Path) -> None:
     async with manned(tmp_path) as here:
-        ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
-        assert ticker is not None
-        low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
-        assert (await ordered(here, "o", **low)).state is RunState.DONE
-        (kept,) = (await trail(here.system, "o")).orders
+        kept = await resting(here)
         at = SystemClock().now() - LONG_AGO
         async with here.database.transaction() as uow:
             await uow.runs.queue(RunRecord("x", here.account, RunKind.ORDER, at, at, state=RunState.QUEUED))
@@ -226,11 +222,7 @@ async def test_taking_an_order_back_is_told_once_however_often_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with manned(tmp_path) as here:
-        ticker = await here.system.feed.ticker("BTC/USDT", as_of=here.system.clock.now())
-        assert ticker is not None
-        low = {"type": "limit", "limit_price": ticker.last * 97 / 100, "stop_price": ticker.last * 90 / 100}
-        assert (await ordered(here, "o", **low)).state is RunState.DONE
-        (kept,) = (await trail(here.system, "o")).orders
+        kept = await resting(here)
         cut_off = _cut_off_after(here, monkeypatch, "order_cancelled")
         await here.runs.request_cancel_order(here.olga, here.account, kept.order.client_order_id, run_id="x")
         assert (await here.ends("x")).state is RunState.DONE

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from graph.conversation.proposals import confirm
 from graph.events import FINAL
 from graph.runs.desks import Desks
 from graph.runs.ids import run_id_of
 from graph.runs.manager import RunManager
 from graph.runs.orders import OrderTicket
+from tests.integration.conversing import cards, ended, person, talking
 from tests.integration.manned import manned
 from tests.integration.worlds import config
+from trading_core.auth.roles import Role
 from trading_core.domain.errors import AlgoTrendyError
 from trading_core.domain.orders import Purpose
 from trading_core.persistence.records import RunKind, RunState
@@ -61,3 +64,16 @@ async def test_runs_answers_and_cancels_at_once(tmp_path: Path, postgres_url: st
         assert [event.position for event in every] == sorted({event.position for event in every})
         with pytest.raises(AlgoTrendyError):
             await here.runs.decide_approval(here.olga, "nothing", approve=True)
+
+
+async def test_all_who_confirm_a_card_at_one_moment_get_its_order(tmp_path: Path, postgres_url: str) -> None:
+    async with talking(tmp_path, cycles=(), database=postgres_url) as talk:
+        trader = person("trader", Role.TRADER, talk.system.desk.account_id)
+        thread = await talk.begin(trader)
+        await talk.ask(trader, thread, "buy 0.05 BTC")
+        (card,) = await cards(talk, thread)
+        database, clock = talk.system.database, talk.system.clock
+        at_once = (confirm(database, talk.runs, clock, trader, card.id, card.content_hash) for _ in range(6))
+        runs = await asyncio.gather(*at_once)
+        assert {run.id for run in runs} == {f"order-{card.id}"}
+        assert (await ended(talk, runs[0].id)).state is RunState.DONE

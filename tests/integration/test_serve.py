@@ -161,8 +161,18 @@ def test_the_second_interrupt_ends_the_process_on_the_spot(serving: Any) -> None
         time.sleep(0.5)
         doors.process.send_signal(signal.SIGINT)
         doors.until(re.compile("Stopping"))
+        time.sleep(0.6)  # what comes sooner counts as one wish with the first
         assert doors.stop(signal.SIGINT) == 130
     assert "Stopped at once" in doors.text
+
+
+def test_signals_of_one_moment_are_one_wish_to_stop(serving: Any) -> None:
+    """As when a supervisor signals make and the server, and make hands on what it got."""
+    doors = serving("--no-desk")
+    doors.url()
+    doors.process.send_signal(signal.SIGTERM)
+    assert doors.stop(signal.SIGINT) == 0
+    assert "Stopped at once" not in doors.text
 
 
 def test_two_processes_do_not_run_one_account(serving: Any) -> None:
